@@ -1,0 +1,95 @@
+//! Canonical MessagePack: what is on the wire and in the store. Structs are arrays, byte
+//! strings are `bin`, integers have their shortest form. Decoding accepts exactly what
+//! encoding produces: the whole input is consumed and encoding the result again must
+//! give the input back.
+
+use crate::{params::MAX_BLOCK_WEIGHT, transaction::Transaction};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::{fmt, marker::PhantomData};
+
+/// How deeply values may be nested.
+pub const MAX_DEPTH: usize = 16;
+
+/// Why bytes are not a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// They are no MessagePack of the expected shape.
+    #[error("cannot decode: {reason}")]
+    Malformed {
+        /// What the decoder found wrong.
+        reason: String,
+    },
+    /// They decode, but the value has another encoding that is the only right one.
+    #[error("encoding is not canonical: {got} bytes, expected {expected}")]
+    NotCanonical {
+        /// How many bytes there were.
+        got: usize,
+        /// How many bytes the value's encoding has.
+        expected: usize,
+    },
+}
+
+/// The one encoding of a value.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec(value).expect("writing plain data to memory cannot fail")
+}
+
+/// Reads a value from its one encoding.
+///
+/// # Errors
+/// When the bytes are malformed, nested too deeply, too long, or not the one encoding.
+pub fn decode<T: Serialize + for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
+    let malformed = |error: rmp_serde::decode::Error| CodecError::Malformed {
+        reason: error.to_string(),
+    };
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let value = T::deserialize(&mut deserializer).map_err(malformed)?;
+    let again = encode(&value);
+    if again != bytes {
+        return Err(CodecError::NotCanonical {
+            got: bytes.len(),
+            expected: again.len(),
+        });
+    }
+    Ok(value)
+}
+
+/// Reads a sequence of at most `MAX` elements and refuses a longer one before anything
+/// is allocated for it.
+pub(crate) fn bounded<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Visitor<T, const MAX: usize>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MAX: usize> de::Visitor<'de> for Visitor<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX} elements")
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            if let Some(length) = seq.size_hint().filter(|length| *length > MAX) {
+                return Err(de::Error::invalid_length(length, &self));
+            }
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                if elements.len() == MAX {
+                    return Err(de::Error::invalid_length(MAX + 1, &self));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    deserializer.deserialize_seq(Visitor::<T, MAX>(PhantomData))
+}
+
+/// A block's payments: no block can hold more than the weight limit allows.
+pub(crate) fn bounded_transactions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Transaction>, D::Error> {
+    bounded::<D, Transaction, { MAX_BLOCK_WEIGHT as usize }>(deserializer)
+}
