@@ -1,1 +1,8 @@
-//! (being written)
+//! The six actors of an mvb node, the messages they exchange and the [`env::Env`] they run
+//! in. The same actors run for real and in simulation: nothing here opens a socket, reads
+//! a clock or starts a thread except through the Env.
+
+pub mod env;
+pub mod frames;
+pub mod messages;
+pub mod view;
