@@ -5,4 +5,6 @@
 pub mod env;
 pub mod frames;
 pub mod messages;
+pub mod miner;
+pub mod search;
 pub mod view;

@@ -1,0 +1,386 @@
+//! The Miner: builds the next block, has the searcher look for its nonce, and submits what
+//! is found. It owns the job at hand; the search threads are the Env's.
+//!
+//! "Mining stops immediately": the first thing its TipChanged handler does is
+//! `searcher.stop()`, one atomic addition that every search thread reads between batches.
+//! It never blocks, never reads a mempool by itself and never writes to the chain.
+
+pub mod template;
+
+use crate::{
+    env::{Env, SearchJob},
+    messages::{
+        SelectTransactions, Selection, SubmitBlock, SyncChanged, TipChanged, TransactionAccepted,
+    },
+    view::{MiningState, MiningView},
+};
+use actix::prelude::*;
+use mvb_protocol::{
+    address::Address,
+    block::{Block, HEADER_BYTES, Header, REWARD_BYTES},
+    chain::{StoreError, Tip},
+    validate::{HeaderChain, ValidationError},
+};
+use std::{sync::Arc, time::Duration};
+use template::{Ingredients, NoTemplate, Template};
+
+/// How often the hash rate is published and an old job is renewed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a job may run before it is renewed, so that its timestamp and payments keep up.
+const JOB_TICKS: u32 = 10;
+
+/// How long newly accepted payments are gathered before a running job takes them up.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// How long the miner pauses after the chain could not take its block.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a miner is told at its start.
+#[derive(Clone, Debug)]
+pub struct MinerConfig {
+    /// Who gets the rewards.
+    pub reward_to: Address,
+    /// How long to listen for peers before mining, so that a newcomer does not fork the
+    /// chain at height 1: one status interval.
+    pub listen: Duration,
+}
+
+impl Default for MinerConfig {
+    fn default() -> Self {
+        Self {
+            reward_to: Address::default(),
+            listen: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Whom the miner talks to.
+#[derive(Clone)]
+pub struct MinerPorts {
+    /// The TransactionIntake.
+    pub intake: Recipient<SelectTransactions>,
+    /// The ChainManager.
+    pub chain: Recipient<SubmitBlock>,
+}
+
+/// The actor.
+pub struct Miner {
+    env: Env,
+    config: MinerConfig,
+    ports: MinerPorts,
+    tip: Tip,
+    /// Number of the newest request for a template; an answer to an older one is late.
+    request: u64,
+    /// Number of the newest search; what an older one found is late.
+    search: u64,
+    searching: Option<Block>,
+    job_ticks: u32,
+    listened: bool,
+    catching_up: bool,
+    refresh_is_due: bool,
+    view: MiningView,
+    rate: Rate,
+}
+
+/// The hash rate, smoothed over some seconds.
+#[derive(Default)]
+struct Rate {
+    hashes: u64,
+    per_second: f64,
+}
+
+impl Rate {
+    /// One second has passed, and `hashes` were tried since the start.
+    fn tick(&mut self, hashes: u64) -> f64 {
+        let last = hashes.saturating_sub(self.hashes) as f64 / TICK.as_secs_f64();
+        self.hashes = hashes;
+        self.per_second = if self.per_second == 0.0 {
+            last
+        } else {
+            0.7 * self.per_second + 0.3 * last
+        };
+        self.per_second
+    }
+}
+
+/// The payments and the header chain for the next block have been gathered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TemplateReady {
+    request: u64,
+    template: Result<Template, NoTemplate>,
+}
+
+/// A search thread has solved a job's header.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct NonceFound {
+    search: u64,
+    header: Header,
+}
+
+impl Miner {
+    /// A miner that begins once it is started as an actor.
+    ///
+    /// # Errors
+    /// When the chain store cannot be read.
+    pub fn new(env: Env, config: MinerConfig, ports: MinerPorts) -> Result<Self, StoreError> {
+        let tip = env.store.snapshot()?.tip()?;
+        Ok(Self {
+            env,
+            config,
+            ports,
+            tip,
+            request: 0,
+            search: 0,
+            searching: None,
+            job_ticks: 0,
+            listened: false,
+            catching_up: false,
+            refresh_is_due: false,
+            view: MiningView {
+                state: MiningState::Listening,
+                ..MiningView::default()
+            },
+            rate: Rate::default(),
+        })
+    }
+}
+
+impl Actor for Miner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.publish(MiningState::Listening);
+        ctx.run_later(self.config.listen, |miner, ctx| {
+            miner.listened = true;
+            miner.next_job(ctx);
+        });
+        ctx.run_interval(TICK, Self::tick);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.env.searcher.stop();
+    }
+}
+
+impl Handler<TipChanged> for Miner {
+    type Result = ();
+
+    fn handle(&mut self, message: TipChanged, ctx: &mut Self::Context) {
+        // Nothing may stand before this line: it is what stops the search threads.
+        self.env.searcher.stop();
+        self.tip = message.tip;
+        self.next_job(ctx);
+    }
+}
+
+impl Handler<TransactionAccepted> for Miner {
+    type Result = ();
+
+    fn handle(&mut self, _: TransactionAccepted, ctx: &mut Self::Context) {
+        if self.searching.is_none() {
+            self.next_job(ctx);
+        } else if !self.refresh_is_due {
+            self.refresh_is_due = true;
+            ctx.run_later(GATHER, |miner, ctx| {
+                if std::mem::take(&mut miner.refresh_is_due) {
+                    miner.next_job(ctx);
+                }
+            });
+        }
+    }
+}
+
+impl Handler<SyncChanged> for Miner {
+    type Result = ();
+
+    fn handle(&mut self, message: SyncChanged, ctx: &mut Self::Context) {
+        self.catching_up = message.catching_up;
+        if self.searching.is_none() {
+            self.next_job(ctx);
+        }
+    }
+}
+
+impl Handler<TemplateReady> for Miner {
+    type Result = ();
+
+    fn handle(&mut self, message: TemplateReady, ctx: &mut Self::Context) {
+        if message.request != self.request {
+            return;
+        }
+        match message.template {
+            Ok(template) => self.begin(template, ctx),
+            Err(NoTemplate::TooFewPayments { missing }) => {
+                self.give_up_job();
+                self.publish(MiningState::WaitingForPayments { missing });
+            }
+            Err(error @ NoTemplate::Exhausted { .. }) => {
+                self.give_up_job();
+                tracing::error!(%error, "mining has ended");
+            }
+        }
+    }
+}
+
+impl Handler<NonceFound> for Miner {
+    type Result = ();
+
+    fn handle(&mut self, message: NonceFound, ctx: &mut Self::Context) {
+        if message.search != self.search {
+            return;
+        }
+        let Some(mut block) = self.searching.take() else {
+            return;
+        };
+        block.header = message.header;
+        let submitted = self.ports.chain.send(SubmitBlock {
+            block: Arc::new(block),
+        });
+        ctx.spawn(
+            submitted
+                .into_actor(self)
+                .map(|outcome, miner, ctx| match outcome {
+                    Ok(Ok(tip)) => {
+                        miner.view.blocks_found += 1;
+                        tracing::info!(height = %tip.height, id = %tip.id, "mined a block");
+                    }
+                    // The new job is on its way already if another block came first.
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "the block found here was not taken");
+                        miner.retry_later(ctx);
+                    }
+                    // The chain manager is gone, so the node is going down.
+                    Err(_) => ctx.stop(),
+                }),
+        );
+    }
+}
+
+impl Miner {
+    /// Asks for what the next block is made from, unless it is too early to mine. A search
+    /// at work goes on until the new job is ready.
+    fn next_job(&mut self, ctx: &mut Context<Self>) {
+        self.request += 1;
+        self.refresh_is_due = false;
+        self.job_ticks = 0;
+        if self
+            .searching
+            .as_ref()
+            .is_some_and(|block| block.header.previous != self.tip.id)
+        {
+            self.searching = None;
+        }
+        if self.searching.is_none() && !self.listened {
+            return self.publish(MiningState::Listening);
+        }
+        if self.searching.is_none() && self.catching_up {
+            return self.publish(MiningState::CatchingUp);
+        }
+        let request = self.request;
+        let room = self.env.params.max_block_bytes as usize - HEADER_BYTES - REWARD_BYTES;
+        let selection = self
+            .ports
+            .intake
+            .send(SelectTransactions { max_bytes: room });
+        let (env, reward_to, tip) = (self.env.clone(), self.config.reward_to, self.tip);
+        let template = async move {
+            let selection = selection.await.ok()?;
+            if selection.tip != tip.id {
+                // The chain has moved on and TipChanged is on its way.
+                return None;
+            }
+            Some(build(env, reward_to, selection).await)
+        };
+        ctx.spawn(
+            template
+                .into_actor(self)
+                .map(move |built, miner, ctx| match built {
+                    Some(Ok(template)) => ctx.notify(TemplateReady { request, template }),
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "cannot build a block");
+                        miner.retry_later(ctx);
+                    }
+                    None => (),
+                }),
+        );
+    }
+
+    fn begin(&mut self, template: Template, ctx: &mut Context<Self>) {
+        self.search += 1;
+        let (search, found) = (self.search, ctx.address());
+        let header = template.block.header;
+        self.env.searcher.start(
+            SearchJob {
+                header,
+                target: template.target,
+            },
+            Box::new(move |header| found.do_send(NonceFound { search, header })),
+        );
+        self.view.block_work = template.target.work();
+        let payments = template.block.transactions.len();
+        self.searching = Some(template.block);
+        self.publish(MiningState::Searching {
+            height: header.height,
+            parent: header.previous,
+            payments,
+        });
+    }
+
+    fn give_up_job(&mut self) {
+        self.env.searcher.stop();
+        self.searching = None;
+    }
+
+    fn retry_later(&mut self, ctx: &mut Context<Self>) {
+        let request = self.request;
+        ctx.run_later(PAUSE, move |miner, ctx| {
+            if miner.request == request && miner.searching.is_none() {
+                miner.next_job(ctx);
+            }
+        });
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.view.hashes_per_second = self.rate.tick(self.env.searcher.hashes());
+        self.publish(self.view.state.clone());
+        self.job_ticks += 1;
+        if self.job_ticks >= JOB_TICKS && self.searching.is_some() {
+            self.next_job(ctx);
+        }
+    }
+
+    fn publish(&mut self, state: MiningState) {
+        self.view.state = state;
+        self.env.view.mining.send_replace(self.view.clone());
+    }
+}
+
+/// Reads the header chain at the selection's tip and builds the block, on a worker.
+async fn build(
+    env: Env,
+    reward_to: Address,
+    selection: Selection,
+) -> Result<Result<Template, NoTemplate>, StoreError> {
+    let (params, extra_nonce, now) = (env.params.clone(), env.random.next_u64(), env.clock.now());
+    env.read(move |chain| {
+        let parent =
+            HeaderChain::ending_at(chain, &params, selection.tip).map_err(|error| match error {
+                ValidationError::Store(error) => error,
+                ValidationError::Rule(error) => StoreError::Damaged {
+                    what: error.to_string(),
+                },
+            })?;
+        Ok(Template::build(&Ingredients {
+            params: &params,
+            parent: &parent,
+            transactions: &selection.transactions,
+            reward_to,
+            extra_nonce,
+            now,
+        }))
+    })
+    .await
+}
