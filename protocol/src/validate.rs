@@ -10,7 +10,7 @@ use crate::{
     numbers::{Height, Timestamp},
     params::{BLOCK_VERSION, ChainParams, MAX_BLOCK_WEIGHT, RETARGET_WINDOW},
     retarget::{RetargetPoint, next_target},
-    target::CompactTarget,
+    target::{CompactTarget, Target},
     transaction::{Transaction, TransactionError, Verified},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -20,8 +20,9 @@ use std::{collections::BTreeSet, sync::Arc};
 pub enum Verdict {
     /// The id itself is bad: remember it, and refuse its descendants.
     Invalid,
-    /// The body is not the one the header commits to: blame who sent it, say nothing of
-    /// the id, fetch the body elsewhere.
+    /// What was sent does not belong together: a body that its header does not commit to, or
+    /// a header that does not follow the one sent before it. Blame who sent it, say nothing
+    /// of the id (an honest block may bear it), fetch elsewhere.
     BodyMismatch,
     /// It may become valid: hold it, blame no one.
     NotYet,
@@ -168,7 +169,7 @@ impl BlockError {
     /// What is to be done about the block.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::ContentRoot { .. } => Verdict::BodyMismatch,
+            Self::ContentRoot { .. } | Self::Link { .. } => Verdict::BodyMismatch,
             Self::UnknownParent { .. } | Self::TooFarAhead { .. } => Verdict::NotYet,
             _ => Verdict::Invalid,
         }
@@ -285,11 +286,10 @@ impl HeaderChain {
                 expected: self.tip.id,
             });
         }
-        let expected = self.tip.height.next().unwrap_or(self.tip.height);
-        if header.height != expected {
+        if self.tip.height.next() != Some(header.height) {
             return Err(BlockError::Height {
                 got: header.height,
-                expected,
+                expected: self.tip.height.next().unwrap_or(self.tip.height),
             });
         }
         if header.version != BLOCK_VERSION {
@@ -304,22 +304,11 @@ impl HeaderChain {
                 expected,
             });
         }
-        let id = header.id();
-        let target = header.target.expand().ok_or(BlockError::Target {
-            got: header.target,
-            expected,
-        })?;
-        if !target.is_met_by(&id) {
-            return Err(BlockError::ProofOfWork {
-                id,
-                target: header.target,
-            });
-        }
-        let least = self.least_timestamp();
-        if header.timestamp < least {
+        let (id, target) = proven_work(header, params)?;
+        if header.timestamp <= self.timestamp {
             return Err(BlockError::TooEarly {
                 got: header.timestamp,
-                least,
+                least: self.least_timestamp(),
             });
         }
         if let Some(now) = now {
@@ -348,8 +337,30 @@ impl HeaderChain {
     }
 }
 
-/// A block whose body matches its header and whose rules hold as far as they need neither
-/// the ledger nor a signature check.
+/// The id of a header and the target it meets, which is no easier than the chain's easiest.
+/// Whether it is the right target for its place, only the chain before it tells.
+fn proven_work(header: &Header, params: &ChainParams) -> Result<(BlockId, Target), BlockError> {
+    let easiest = params.easiest_target();
+    let target = header
+        .target
+        .expand()
+        .filter(|target| *target <= Target::from_difficulty(params.difficulty))
+        .ok_or(BlockError::Target {
+            got: header.target,
+            expected: easiest,
+        })?;
+    let id = header.id();
+    if !target.is_met_by(&id) {
+        return Err(BlockError::ProofOfWork {
+            id,
+            target: header.target,
+        });
+    }
+    Ok((id, target))
+}
+
+/// A block whose work is at least `difficulty`'s, whose body matches its header and whose rules hold
+/// as far as they need neither its parent, the ledger nor a signature check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedBlock {
     id: BlockId,
@@ -359,13 +370,16 @@ pub struct CheckedBlock {
 }
 
 impl CheckedBlock {
-    /// Checks size, weight, counts, the content root and each payment's own rules.
-    /// Nothing here depends on the parent, so blocks can be checked side by side.
+    /// Checks the work, the content root, size, weight, counts and each payment's own
+    /// rules. Nothing here depends on the parent, so blocks can be checked side by side;
+    /// and as only a checked block's signatures are verified, nobody can have signatures
+    /// verified without the work of `difficulty`.
     ///
     /// # Errors
     /// Names the first rule broken. Until the content root matches, nothing said about
     /// the body is said about the id.
     pub fn check(block: Arc<Block>, params: &ChainParams) -> Result<Self, BlockError> {
+        let (id, _) = proven_work(&block.header, params)?;
         let genesis = params.genesis_id();
         let wids = block.wids();
         let (got, expected) = (
@@ -403,7 +417,7 @@ impl CheckedBlock {
                 .map_err(|error| BlockError::Transaction { index, error })?;
         }
         Ok(Self {
-            id: block.id(),
+            id,
             block,
             transaction_ids,
             wids,
