@@ -23,7 +23,8 @@ pub struct Connection {
 
 /// Judges a branch whose first block's parent is on the active chain. Blocks are taken in
 /// order until one breaks a rule; the valid ones before it are adopted if they alone are
-/// better than the active chain, and otherwise nothing changes.
+/// better than the active chain, and otherwise nothing changes. Blocks at its beginning that
+/// are on the active chain already are passed over.
 ///
 /// # Errors
 /// Only when the store fails; what is wrong with a block is part of the result.
@@ -34,6 +35,13 @@ pub fn connect(
     now: Timestamp,
 ) -> Result<Connection, StoreError> {
     let previous = chain.tip()?;
+    let mut branch = branch;
+    while let Some((first, rest)) = branch.split_first() {
+        if !chain.is_active(&first.id())? {
+            break;
+        }
+        branch = rest;
+    }
     let Some(first) = branch.first() else {
         return Ok(Connection {
             changes: None,
@@ -59,6 +67,8 @@ pub fn connect(
     let mut connect = Vec::new();
     let mut rejected = None;
     for block in branch {
+        // A stored block was connected before, and is never judged against the clock again.
+        let now = chain.header(&block.id())?.is_none().then_some(now);
         match judge(&mut headers, &mut ledger, params, block, now) {
             Ok(tip) => connect.push(Arc::new(ChainBlock {
                 id: block.id(),
@@ -90,10 +100,10 @@ fn judge(
     ledger: &mut Ledger<'_>,
     params: &ChainParams,
     block: &Verified<CheckedBlock>,
-    now: Timestamp,
+    now: Option<Timestamp>,
 ) -> Result<Tip, ValidationError> {
     let mut next = headers.clone();
-    let tip = next.push(params, &block.block().header, Some(now))?;
+    let tip = next.push(params, &block.block().header, now)?;
     ledger.apply_block(block, params)?;
     *headers = next;
     Ok(tip)
