@@ -100,12 +100,14 @@ impl Step<'_, '_> {
     fn pay(&mut self, transaction: &Transaction) -> Result<(), StepError> {
         let needed = transaction.total()?;
         self.update(transaction.from(), |account| {
-            if transaction.sequence != account.sequence {
-                return Err(LedgerError::Sequence {
+            let next = account
+                .sequence
+                .next()
+                .filter(|_| transaction.sequence == account.sequence)
+                .ok_or(LedgerError::Sequence {
                     got: transaction.sequence,
                     expected: account.sequence,
-                });
-            }
+                })?;
             if account.balance < needed {
                 return Err(LedgerError::Balance {
                     balance: account.balance,
@@ -113,7 +115,7 @@ impl Step<'_, '_> {
                 });
             }
             account.balance = account.balance.checked_sub(needed)?;
-            account.sequence = Sequence(account.sequence.0 + 1);
+            account.sequence = next;
             Ok(())
         })?;
         self.credit(transaction.to, transaction.amount)
@@ -138,7 +140,13 @@ impl Step<'_, '_> {
         let needed = transaction.total()?;
         self.update(transaction.from(), |account| {
             account.balance = account.balance.checked_add(needed)?;
-            account.sequence = Sequence(account.sequence.0.saturating_sub(1));
+            if transaction.sequence.next() != Some(account.sequence) {
+                return Err(LedgerError::Sequence {
+                    got: transaction.sequence,
+                    expected: account.sequence,
+                });
+            }
+            account.sequence = transaction.sequence;
             Ok(())
         })
     }

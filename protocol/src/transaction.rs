@@ -10,7 +10,6 @@ use crate::{
     numbers::{Sequence, Timestamp},
 };
 use serde::{Deserialize, Serialize};
-use std::borrow::Borrow;
 
 /// What every payment's signed bytes begin with.
 const DOMAIN: &[u8; 8] = b"mvb/tx\x00\x01";
@@ -255,12 +254,10 @@ impl<T> Verified<T> {
         self.0
     }
 
-    /// A view that keeps the mark.
-    pub fn borrowed<U: ?Sized>(&self) -> Verified<&U>
-    where
-        T: Borrow<U>,
-    {
-        Verified(self.0.borrow())
+    /// A view that keeps the mark. It shows the very value that was checked: a conversion
+    /// that its type could define would let another one bear the mark.
+    pub fn borrowed(&self) -> Verified<&T> {
+        Verified(&self.0)
     }
 }
 
