@@ -107,7 +107,7 @@ pub enum KeyError {
     /// The signature is not the key's over these bytes.
     #[error("signature does not match")]
     Mismatch,
-    /// The secret is zero or not below the group's order.
+    /// The secret has another length than the curve's, is zero or not below the group's order.
     #[error("secret key out of range for {0:?}")]
     SecretKey(Curve),
 }
@@ -246,6 +246,10 @@ impl SecretKey {
     /// When there are too few or too many bytes, or the number is zero or not below the
     /// group's order.
     pub fn from_bytes(curve: Curve, bytes: &[u8]) -> Result<Self, KeyError> {
+        // The libraries pad a secret that is too short, which would give it two encodings.
+        if bytes.len() != curve.scalar_bytes() {
+            return Err(KeyError::SecretKey(curve));
+        }
         let error = |_| KeyError::SecretKey(curve);
         Ok(match curve {
             Curve::P256 => Self::P256(p256::ecdsa::SigningKey::from_slice(bytes).map_err(error)?),
