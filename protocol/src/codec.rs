@@ -10,6 +10,9 @@ use std::{fmt, marker::PhantomData};
 /// How deeply values may be nested.
 pub const MAX_DEPTH: usize = 16;
 
+/// The longest reason in characters: the decoder's own may quote the whole input.
+const MAX_REASON: usize = 160;
+
 /// Why bytes are not a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
@@ -40,7 +43,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 /// When the bytes are malformed, nested too deeply, too long, or not the one encoding.
 pub fn decode<T: Serialize + for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
     let malformed = |error: rmp_serde::decode::Error| CodecError::Malformed {
-        reason: error.to_string(),
+        reason: error.to_string().chars().take(MAX_REASON).collect(),
     };
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(MAX_DEPTH);

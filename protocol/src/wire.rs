@@ -228,8 +228,23 @@ pub struct Headers {
 pub struct Refused {
     /// The payment.
     pub id: TxId,
-    /// The reason for a person, at most [`MAX_TEXT_BYTES`] bytes.
+    /// The reason for a person, at most [`MAX_TEXT_BYTES`] bytes, without control characters:
+    /// it is shown on a terminal.
     pub reason: String,
+}
+
+impl Refused {
+    /// The refusal of a payment, with the reason cut to what a message may hold.
+    pub fn new(id: TxId, reason: &str) -> Self {
+        let mut text = String::new();
+        for c in reason.chars().filter(|c| !c.is_control()) {
+            if text.len() + c.len_utf8() > MAX_TEXT_BYTES {
+                break;
+            }
+            text.push(c);
+        }
+        Self { id, reason: text }
+    }
 }
 
 /// What a listener answers.
@@ -535,6 +550,13 @@ impl Response {
                     return Err(WireError::TooLarge {
                         got: refused.reason.len(),
                         most: MAX_TEXT_BYTES,
+                    });
+                }
+                if refused.reason.chars().any(char::is_control) {
+                    return Err(WireError::Range {
+                        field: "reason",
+                        got: format!("{:?}", refused.reason),
+                        expected: "a text without control characters",
                     });
                 }
                 Ok(Self::Refused(refused))
