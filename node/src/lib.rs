@@ -2,3 +2,4 @@
 //! the wiring that starts it all.
 
 pub mod system;
+pub mod transport;
