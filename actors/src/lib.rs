@@ -7,4 +7,5 @@ pub mod frames;
 pub mod messages;
 pub mod miner;
 pub mod search;
+pub mod shared_map;
 pub mod view;
