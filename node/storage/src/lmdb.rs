@@ -1,0 +1,277 @@
+//! The chain store on disk: LMDB through heed. Several processes may read one store beside
+//! the one that writes it; who may write is decided by the home's lock, not here.
+//!
+//! Every commit is synced before it returns (neither `NO_SYNC` nor `WRITE_MAP` is set). A
+//! write transaction begins and ends inside one call on the caller's thread. Handles to one
+//! folder share one environment inside a process, because LMDB forbids a second.
+
+mod environment;
+
+use crate::{
+    chain,
+    open::{self, OpenError},
+    tables::{Batch, Plan, Read, Table, Tables, Visit},
+};
+use environment::{Databases, Environment, Presence};
+use heed::{RoTxn, RwTxn, WithoutTls};
+use mvb_protocol::{
+    chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
+    params::ChainParams,
+};
+use std::{ops::Bound, path::Path, sync::Arc};
+
+/// What a handle may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// A chain store in a folder. Clones share it.
+#[derive(Clone)]
+pub struct LmdbStore {
+    environment: Arc<Environment>,
+    databases: Databases,
+    params: Arc<ChainParams>,
+    access: Access,
+}
+
+impl LmdbStore {
+    /// Opens the store in a folder, and creates both if they do not exist. The caller
+    /// holds the home's lock, since it may write.
+    ///
+    /// # Errors
+    /// When the store is of another network or another schema, damaged, or cannot be read.
+    pub fn open(path: &Path, params: &ChainParams) -> Result<Self, OpenError> {
+        let environment = Environment::open(path, Presence::Create)?;
+        let databases = environment
+            .create_databases()
+            .map_err(OpenError::store(path))?;
+        let store = Self {
+            environment,
+            databases,
+            params: Arc::new(params.clone()),
+            access: Access::ReadWrite,
+        };
+        open::fill(&store, params).map_err(OpenError::store(path))?;
+        let stored = store.stored_params(path)?.ok_or_else(|| missing(path))?;
+        open::check_params(path, &stored, params)?;
+        Ok(store)
+    }
+
+    /// Opens the store in a folder for reading, beside a process that may be writing it.
+    /// Creates nothing, and its commits are refused.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] when there is none; otherwise as [`Self::open`].
+    pub fn open_existing(path: &Path, params: &ChainParams) -> Result<Self, OpenError> {
+        let store = Self::open_stored(path)?.ok_or_else(|| missing(path))?;
+        open::check_params(path, &store.params, params)?;
+        Ok(store)
+    }
+
+    /// The parameters of the chain in a folder, or `None` when there is no chain in it.
+    /// Creates nothing.
+    ///
+    /// # Errors
+    /// When the store is of another schema, damaged, or cannot be read.
+    pub fn stored(path: &Path) -> Result<Option<ChainParams>, OpenError> {
+        Ok(Self::open_stored(path)?.map(|store| ChainParams::clone(&store.params)))
+    }
+
+    /// The parameters of its chain.
+    pub fn params(&self) -> &ChainParams {
+        &self.params
+    }
+
+    /// Frees the slots of readers whose processes died, so that the pages they held can be
+    /// used again, and says how many there were. Done at every open; a process that runs
+    /// for long repeats it.
+    ///
+    /// # Errors
+    /// When LMDB's lock file cannot be used.
+    pub fn clear_stale_readers(&self) -> Result<usize, StoreError> {
+        self.environment.clear_stale_readers()
+    }
+
+    fn open_stored(path: &Path) -> Result<Option<Self>, OpenError> {
+        let environment = match Environment::open(path, Presence::Require) {
+            Err(OpenError::Missing { .. }) => return Ok(None),
+            opened => opened?,
+        };
+        let databases = environment.databases().map_err(OpenError::store(path))?;
+        let Some(databases) = databases else {
+            return Ok(None);
+        };
+        let mut store = Self {
+            environment,
+            databases,
+            params: Arc::default(),
+            access: Access::ReadOnly,
+        };
+        Ok(store.stored_params(path)?.map(|params| {
+            store.params = Arc::new(params);
+            store
+        }))
+    }
+
+    fn stored_params(&self, path: &Path) -> Result<Option<ChainParams>, OpenError> {
+        open::stored_params(path, &*self.read().map_err(OpenError::store(path))?)
+    }
+}
+
+fn missing(path: &Path) -> OpenError {
+    OpenError::Missing {
+        path: path.to_owned(),
+    }
+}
+
+impl ChainStore for LmdbStore {
+    fn snapshot(&self) -> Result<Box<dyn ChainSnapshot + Send + '_>, StoreError> {
+        chain::snapshot(self)
+    }
+
+    fn commit(&self, changes: &ChangeSet) -> Result<(), StoreError> {
+        if self.access == Access::ReadOnly {
+            return Err(StoreError::Io {
+                reason: "this process opened it for reading only".to_owned(),
+            });
+        }
+        chain::commit(self, changes)
+    }
+}
+
+impl Tables for LmdbStore {
+    fn read(&self) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        Ok(Box::new(Reader {
+            transaction: self.environment.read()?,
+            databases: self.databases,
+        }))
+    }
+
+    fn write(&self, plan: Plan<'_>) -> Result<(), StoreError> {
+        let mut transaction = self.environment.write()?;
+        let batch = plan(&Writer {
+            transaction: &transaction,
+            databases: self.databases,
+        })?;
+        apply(&mut transaction, self.databases, &batch).map_err(store_error)?;
+        transaction.commit().map_err(store_error)
+    }
+}
+
+fn apply(transaction: &mut RwTxn<'_>, databases: Databases, batch: &Batch) -> heed::Result<()> {
+    for (table, key, value) in batch.iter() {
+        let database = databases[table as usize];
+        match value {
+            Some(value) => database.put(transaction, key, value)?,
+            None => {
+                database.delete(transaction, key)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A snapshot.
+struct Reader<'e> {
+    transaction: RoTxn<'e, WithoutTls>,
+    databases: Databases,
+}
+
+/// The state a write transaction begins at.
+struct Writer<'t, 'e> {
+    transaction: &'t RwTxn<'e>,
+    databases: Databases,
+}
+
+impl Read for Reader<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+        get(&self.transaction, self.databases, table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        scan(&self.transaction, self.databases, table, from, visit)
+    }
+}
+
+impl Read for Writer<'_, '_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+        get(self.transaction, self.databases, table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        scan(self.transaction, self.databases, table, from, visit)
+    }
+}
+
+fn get<'t>(
+    transaction: &'t RoTxn<'_, WithoutTls>,
+    databases: Databases,
+    table: Table,
+    key: &[u8],
+) -> Result<Option<&'t [u8]>, StoreError> {
+    databases[table as usize]
+        .get(transaction, key)
+        .map_err(store_error)
+}
+
+fn scan(
+    transaction: &RoTxn<'_, WithoutTls>,
+    databases: Databases,
+    table: Table,
+    from: &[u8],
+    visit: Visit<'_>,
+) -> Result<(), StoreError> {
+    let start = if from.is_empty() {
+        Bound::Unbounded
+    } else {
+        Bound::Included(from)
+    };
+    let range = (start, Bound::Unbounded);
+    let entries = databases[table as usize]
+        .range(transaction, &range)
+        .map_err(store_error)?;
+    for entry in entries {
+        let (key, value) = entry.map_err(store_error)?;
+        if visit(key, value)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// ENOSPC and EDQUOT, the same on every Unix this runs on, Linux first.
+const NO_SPACE: [i32; 2] = if cfg!(target_os = "linux") {
+    [28, 122]
+} else {
+    [28, 69]
+};
+
+/// What LMDB's error means for the chain.
+pub(crate) fn store_error(error: heed::Error) -> StoreError {
+    use heed::MdbError as Mdb;
+    match error {
+        heed::Error::Mdb(Mdb::MapFull) => StoreError::Full,
+        heed::Error::Io(error)
+            if error
+                .raw_os_error()
+                .is_some_and(|code| NO_SPACE.contains(&code)) =>
+        {
+            StoreError::Full
+        }
+        heed::Error::Mdb(
+            error @ (Mdb::Corrupted
+            | Mdb::PageNotFound
+            | Mdb::Invalid
+            | Mdb::Incompatible
+            | Mdb::CursorFull
+            | Mdb::VersionMismatch),
+        ) => StoreError::Damaged {
+            what: error.to_string(),
+        },
+        error => StoreError::Io {
+            reason: error.to_string(),
+        },
+    }
+}

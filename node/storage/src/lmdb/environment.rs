@@ -1,0 +1,175 @@
+//! LMDB environments: opening one, once a process, with the settings the project relies on.
+//! The only call into LMDB that Rust cannot check is here.
+
+use super::store_error;
+use crate::{open::OpenError, tables::Table};
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, RwTxn, WithoutTls, types::Bytes};
+use mvb_protocol::chain::StoreError;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+/// One handle a table, in the order of the tables.
+pub(super) type Databases = [Database<'static, Bytes, Bytes>; Table::ALL.len()];
+
+/// The file that holds the data inside a store's folder.
+const DATA_FILE: &str = "data.mdb";
+
+/// The address space to reserve. Nothing is allocated until it is used.
+const MAP_BYTES: usize = 2 << 40;
+
+/// The least that is tried when address space is short.
+const LEAST_MAP_BYTES: usize = 1 << 30;
+
+/// Readers of all processes at one moment, each a snapshot.
+const MAX_READERS: u32 = 512;
+
+/// How long another thread's last handle may take to close.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Whether a store that is not there is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Create,
+    Require,
+}
+
+/// An open environment. It closes when its last handle is dropped.
+pub(super) struct Environment {
+    env: Env<WithoutTls>,
+}
+
+/// The environments this process has open, by canonical path.
+static OPEN: Mutex<BTreeMap<PathBuf, Weak<Environment>>> = Mutex::new(BTreeMap::new());
+
+impl Environment {
+    /// Opens the environment in a folder, or hands out the one that is open.
+    pub(super) fn open(path: &Path, presence: Presence) -> Result<Arc<Self>, OpenError> {
+        let failed = |error: io::Error| OpenError::store(path)(store_error(error.into()));
+        if presence == Presence::Create {
+            fs::create_dir_all(path).map_err(failed)?;
+        } else if !fs::metadata(path.join(DATA_FILE)).is_ok_and(|file| file.len() > 0) {
+            return Err(OpenError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        let canonical = path.canonicalize().map_err(failed)?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, environment| environment.strong_count() > 0);
+        if let Some(environment) = open.get(&canonical).and_then(Weak::upgrade) {
+            return Ok(environment);
+        }
+        let env = match open_env(&canonical) {
+            Err(heed::Error::EnvAlreadyOpened) => {
+                wait_until_closed(&canonical)?;
+                open_env(&canonical)
+            }
+            opened => opened,
+        };
+        let env = env.map_err(|error| OpenError::store(path)(store_error(error)))?;
+        let environment = Arc::new(Self { env });
+        environment
+            .clear_stale_readers()
+            .map_err(OpenError::store(path))?;
+        open.insert(canonical, Arc::downgrade(&environment));
+        Ok(environment)
+    }
+
+    /// Every table, created where it does not exist.
+    pub(super) fn create_databases(&self) -> Result<Databases, StoreError> {
+        if let Some(databases) = self.databases()? {
+            return Ok(databases);
+        }
+        let created = self
+            .env
+            .create_databases_and_commit(self.write()?, |opener, transaction| {
+                let mut databases = Vec::with_capacity(Table::ALL.len());
+                for table in Table::ALL {
+                    databases.push(opener.create_database(transaction, Some(table.name()))?);
+                }
+                heed::Result::Ok(all(databases))
+            })
+            .map_err(store_error)?;
+        created.commit().ok_or_else(|| StoreError::Io {
+            reason: "the tables were not created".to_owned(),
+        })
+    }
+
+    /// Every table, or `None` when the store was never filled.
+    pub(super) fn databases(&self) -> Result<Option<Databases>, StoreError> {
+        let opened = self
+            .env
+            .open_databases_and_commit(self.read()?, |opener, transaction| {
+                let mut databases = Vec::with_capacity(Table::ALL.len());
+                for table in Table::ALL {
+                    match opener.open_database(transaction, Some(table.name()))? {
+                        Some(database) => databases.push(database),
+                        None => return heed::Result::Ok(CommitOrAbort::Abort(())),
+                    }
+                }
+                Ok(all(databases))
+            })
+            .map_err(store_error)?;
+        Ok(opened.commit())
+    }
+
+    pub(super) fn read(&self) -> Result<RoTxn<'_, WithoutTls>, StoreError> {
+        self.env.read_txn().map_err(store_error)
+    }
+
+    pub(super) fn write(&self) -> Result<RwTxn<'_>, StoreError> {
+        self.env.write_txn().map_err(store_error)
+    }
+
+    pub(super) fn clear_stale_readers(&self) -> Result<usize, StoreError> {
+        self.env.clear_stale_readers().map_err(store_error)
+    }
+}
+
+fn all<T>(databases: Vec<T>) -> CommitOrAbort<[T; Table::ALL.len()], ()> {
+    databases.try_into().map_err(|_| ()).into()
+}
+
+/// The last handle is gone, but another thread is still closing the environment.
+fn wait_until_closed(path: &Path) -> Result<(), OpenError> {
+    match heed::env_closing_event(path) {
+        Some(event) if !event.wait_timeout(CLOSING) => Err(OpenError::Closing {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Opens an environment with the largest map that the address space has room for.
+fn open_env(path: &Path) -> heed::Result<Env<WithoutTls>> {
+    let mut map_bytes = MAP_BYTES;
+    loop {
+        match open_env_with(path, map_bytes) {
+            Err(heed::Error::Io(error))
+                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > LEAST_MAP_BYTES =>
+            {
+                map_bytes /= 2;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// The unavoidable exception to the house's rule on `unsafe`: heed marks opening a memory
+/// map so, because no type can promise what other processes do to the file.
+#[allow(unsafe_code)]
+fn open_env_with(path: &Path, map_bytes: usize) -> heed::Result<Env<WithoutTls>> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options
+        .map_size(map_bytes)
+        .max_readers(MAX_READERS)
+        .max_dbs(Table::ALL.len() as u32);
+    // SAFETY: the map is undefined behaviour to read only when something other than LMDB
+    // changes or cuts the file while it is open. The files are mvb's own, inside its home;
+    // no flag that weakens LMDB's locking is set; and a process opens each folder once.
+    unsafe { options.open(path) }
+}
