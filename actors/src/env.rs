@@ -3,7 +3,7 @@
 //! simulation; only what is behind these traits differs. Timers go through tokio, which
 //! the simulator controls as well.
 
-use crate::view::View;
+use crate::{verified_cache::VerifiedCache, view::View};
 use futures::future::LocalBoxFuture;
 use mvb_protocol::{
     block::Header,
@@ -42,6 +42,8 @@ pub struct Env {
     pub store: Arc<dyn ChainStore>,
     /// The payments made on this home that are not settled yet.
     pub outbox: Arc<dyn Outbox>,
+    /// The payments whose signatures were verified lately; `Arc::default()` at the start.
+    pub verified: Arc<VerifiedCache>,
     /// Threads for computing and for writing.
     pub workers: Rc<dyn Workers>,
     /// The proof-of-work search.

@@ -8,4 +8,5 @@ pub mod messages;
 pub mod miner;
 pub mod search;
 pub mod shared_map;
+pub mod verified_cache;
 pub mod view;
