@@ -2,10 +2,12 @@
 //! in. The same actors run for real and in simulation: nothing here opens a socket, reads
 //! a clock or starts a thread except through the Env.
 
+pub mod chain_manager;
 pub mod env;
 pub mod frames;
 pub mod messages;
 pub mod miner;
+pub mod recent;
 pub mod search;
 pub mod shared_map;
 pub mod verified_cache;

@@ -193,7 +193,7 @@ pub struct BranchConnected {
 /// Why a block or branch changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// The first block breaks a rule.
+    /// A block breaks a rule, and those before it are no better chain.
     #[error("block {id:.8} refused: {error}")]
     Rejected {
         /// The block.
