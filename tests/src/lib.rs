@@ -1,1 +1,9 @@
-//! (being written)
+//! Whole nodes together: a cluster of simulated machines in one process and the simulator
+//! that runs seeded faults against it.
+
+pub mod checks;
+pub mod cluster;
+pub mod sim_env;
+pub mod sim_net;
+pub mod sim_search;
+pub mod sim_store;

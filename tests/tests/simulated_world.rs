@@ -1,0 +1,170 @@
+//! The simulated world itself: that it repeats by seed, loses and doubles what it should,
+//! and lets nothing out of a machine without power.
+
+use mvb_actors::env::{Channel, Env};
+use mvb_protocol::params::ChainParams;
+use mvb_tests::{
+    cluster::{Cluster, ClusterConfig, Program},
+    sim_net::BLOCK_SERVER_PORT,
+};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn config(seed: u64) -> ClusterConfig {
+    ClusterConfig {
+        seed,
+        params: Arc::new(ChainParams {
+            difficulty: 4,
+            ..ChainParams::default()
+        }),
+        machines: 4,
+        miners: 0,
+        hashes_per_second: 8.0,
+        latency: Duration::from_millis(200),
+        slowest_work: Duration::from_millis(100),
+        aloud: false,
+    }
+}
+
+type Heard = Rc<RefCell<Vec<(usize, SocketAddr, Vec<u8>)>>>;
+
+/// Says its number every second, asks whoever speaks to echo three bytes over TCP, and
+/// notes what it hears.
+fn echo(heard: Heard) -> Program {
+    Rc::new(move |machine, env: Env| {
+        let heard = heard.clone();
+        Box::pin(async move {
+            let socket = env.net.open(Channel::Status).await?;
+            let listener = env.net.listen().await?;
+            tokio::task::spawn_local(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    tokio::task::spawn_local(async move {
+                        let mut bytes = [0; 3];
+                        if stream.read_exact(&mut bytes).await.is_ok() {
+                            let _ = stream.write_all(&bytes).await;
+                        }
+                    });
+                }
+            });
+            let speaker = env.clone();
+            tokio::task::spawn_local(async move {
+                loop {
+                    let wait = speaker.compute(|| 1_000).await;
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                    let _ = speaker
+                        .net
+                        .broadcast(Channel::Status, &[machine as u8])
+                        .await;
+                }
+            });
+            let mut buffer = [0; 16];
+            loop {
+                let (length, from) = socket.receive(&mut buffer).await?;
+                heard
+                    .borrow_mut()
+                    .push((machine, from, buffer[..length].to_vec()));
+                let mut peer = from;
+                peer.set_port(BLOCK_SERVER_PORT);
+                let echo = tokio::time::timeout(Duration::from_secs(1), async {
+                    let mut stream = env.net.connect(peer).await?;
+                    stream.write_all(b"abc").await?;
+                    let mut bytes = [0; 3];
+                    stream.read_exact(&mut bytes).await?;
+                    std::io::Result::Ok(bytes)
+                });
+                if let Ok(Ok(bytes)) = echo.await {
+                    assert_eq!(&bytes, b"abc");
+                    heard.borrow_mut().push((machine, peer, bytes.to_vec()));
+                }
+            }
+        })
+    })
+}
+
+/// Runs echoing machines for 20 simulated seconds with a cut, a crash and bad weather.
+fn run(seed: u64) -> (String, u64, usize) {
+    let heard = Heard::default();
+    let mut cluster = Cluster::new(config(seed), echo(heard.clone()));
+    cluster.weather().loss.set(0.1);
+    cluster.weather().doubled.set(0.1);
+    for second in 0..20 {
+        match second {
+            3 => cluster.cut(0, 1),
+            5 => cluster.crash(2),
+            9 => cluster.boot(2),
+            12 => cluster.mend(0, 1),
+            _ => {}
+        }
+        cluster.run_for(Duration::from_secs(1)).unwrap();
+    }
+    let (hash, events) = cluster.trace();
+    let heard = heard.borrow().len();
+    (hash, events, heard)
+}
+
+#[test]
+fn a_seed_decides_everything_that_happens() {
+    for seed in 0..3 {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+    assert_ne!(run(0).0, run(1).0);
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_and_its_sender() {
+    let heard = Heard::default();
+    let mut cluster = Cluster::new(config(7), echo(heard.clone()));
+    cluster.run_for(Duration::from_millis(2_500)).unwrap();
+    for listener in 0..4 {
+        for speaker in 0..4u8 {
+            let count = heard
+                .borrow()
+                .iter()
+                .filter(|(by, _, bytes)| *by == listener && bytes == &[speaker])
+                .count();
+            assert!(count >= 1, "n{listener} heard n{speaker} {count} times");
+        }
+    }
+}
+
+#[test]
+fn a_cut_is_one_way_until_it_is_mended() {
+    let heard = Heard::default();
+    let mut cluster = Cluster::new(config(8), echo(heard.clone()));
+    let count = |by: usize, from: u8| {
+        let heard = heard.borrow();
+        heard
+            .iter()
+            .filter(|(listener, _, bytes)| *listener == by && bytes == &[from])
+            .count()
+    };
+    cluster.cut(0, 1);
+    cluster.run_for(Duration::from_secs(5)).unwrap();
+    assert_eq!(count(1, 0), 0);
+    assert!(count(0, 1) > 0 && count(2, 0) > 0);
+    cluster.mend(0, 1);
+    cluster.run_for(Duration::from_secs(3)).unwrap();
+    assert!(count(1, 0) > 0);
+}
+
+#[test]
+fn nothing_leaves_a_machine_without_power_and_it_boots_again() {
+    let heard = Heard::default();
+    let mut cluster = Cluster::new(config(9), echo(heard.clone()));
+    cluster.run_for(Duration::from_secs(3)).unwrap();
+    cluster.crash(3);
+    cluster.run_for(Duration::from_secs(1)).unwrap();
+    let before = heard.borrow().len();
+    cluster.run_for(Duration::from_secs(4)).unwrap();
+    let since = |heard: &Heard| {
+        let heard = heard.borrow();
+        let spoken = |by: usize, bytes: &[u8]| by == 3 || bytes == [3];
+        heard[before..]
+            .iter()
+            .any(|(by, _, bytes)| spoken(*by, bytes))
+    };
+    assert!(!since(&heard));
+    cluster.boot(3);
+    cluster.run_for(Duration::from_secs(4)).unwrap();
+    assert!(since(&heard));
+}
