@@ -7,16 +7,19 @@
 //! payments that are not in a block.
 
 mod chain;
+pub mod environment;
 mod lmdb;
 mod memory;
 mod open;
 mod schema;
 mod tables;
+mod verify;
 
 pub use lmdb::LmdbStore;
 pub use memory::MemoryStore;
 pub use open::OpenError;
 pub use schema::SCHEMA_VERSION;
+pub use verify::VerifyReport;
 
 use mvb_protocol::params::ChainParams;
 use std::path::Path;

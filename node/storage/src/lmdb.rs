@@ -5,20 +5,24 @@
 //! write transaction begins and ends inside one call on the caller's thread. Handles to one
 //! folder share one environment inside a process, because LMDB forbids a second.
 
-mod environment;
-
 use crate::{
     chain,
+    environment::{Bucket, Environment, Presence, store_error},
     open::{self, OpenError},
     tables::{Batch, Plan, Read, Table, Tables, Visit},
+    verify::{VerifyReport, verify},
 };
-use environment::{Databases, Environment, Presence};
 use heed::{RoTxn, RwTxn, WithoutTls};
 use mvb_protocol::{
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
+    numbers::Height,
     params::ChainParams,
+    validate::Parallel,
 };
 use std::{ops::Bound, path::Path, sync::Arc};
+
+/// One handle a table, in the order of the tables.
+type Databases = [Bucket; Table::ALL.len()];
 
 /// What a handle may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +49,7 @@ impl LmdbStore {
     pub fn open(path: &Path, params: &ChainParams) -> Result<Self, OpenError> {
         let environment = Environment::open(path, Presence::Create)?;
         let databases = environment
-            .create_databases()
+            .create_tables(Table::ALL.map(Table::name))
             .map_err(OpenError::store(path))?;
         let store = Self {
             environment,
@@ -94,12 +98,27 @@ impl LmdbStore {
         self.environment.clear_stale_readers()
     }
 
+    /// Replays the chain from genesis: checks every rule again and compares accounts and
+    /// indices with what follows. `progress` hears the height reached and the tip's.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read; what is wrong in it is part of the report.
+    pub fn verify(
+        &self,
+        parallel: &dyn Parallel,
+        progress: &mut dyn FnMut(Height, Height),
+    ) -> Result<VerifyReport, StoreError> {
+        verify(&*self.read()?, &self.params, parallel, progress)
+    }
+
     fn open_stored(path: &Path) -> Result<Option<Self>, OpenError> {
         let environment = match Environment::open(path, Presence::Require) {
             Err(OpenError::Missing { .. }) => return Ok(None),
             opened => opened?,
         };
-        let databases = environment.databases().map_err(OpenError::store(path))?;
+        let databases = environment
+            .tables(Table::ALL.map(Table::name))
+            .map_err(OpenError::store(path))?;
         let Some(databases) = databases else {
             return Ok(None);
         };
@@ -239,39 +258,4 @@ fn scan(
         }
     }
     Ok(())
-}
-
-/// ENOSPC and EDQUOT, the same on every Unix this runs on, Linux first.
-const NO_SPACE: [i32; 2] = if cfg!(target_os = "linux") {
-    [28, 122]
-} else {
-    [28, 69]
-};
-
-/// What LMDB's error means for the chain.
-pub(crate) fn store_error(error: heed::Error) -> StoreError {
-    use heed::MdbError as Mdb;
-    match error {
-        heed::Error::Mdb(Mdb::MapFull) => StoreError::Full,
-        heed::Error::Io(error)
-            if error
-                .raw_os_error()
-                .is_some_and(|code| NO_SPACE.contains(&code)) =>
-        {
-            StoreError::Full
-        }
-        heed::Error::Mdb(
-            error @ (Mdb::Corrupted
-            | Mdb::PageNotFound
-            | Mdb::Invalid
-            | Mdb::Incompatible
-            | Mdb::CursorFull
-            | Mdb::VersionMismatch),
-        ) => StoreError::Damaged {
-            what: error.to_string(),
-        },
-        error => StoreError::Io {
-            reason: error.to_string(),
-        },
-    }
 }

@@ -7,10 +7,13 @@
 use crate::{
     chain, schema,
     tables::{Batch, MAX_KEY_BYTES, Plan, Read, Table, Tables, Visit},
+    verify::{VerifyReport, verify},
 };
 use mvb_protocol::{
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
+    numbers::Height,
     params::ChainParams,
+    validate::Parallel,
 };
 use std::{
     collections::BTreeMap,
@@ -71,6 +74,19 @@ impl MemoryStore {
     /// Makes every commit fail with this error and change nothing, until it is taken away.
     pub fn set_fault(&self, fault: Option<StoreError>) {
         self.disk().fault = fault;
+    }
+
+    /// Replays the chain from genesis: checks every rule again and compares accounts and
+    /// indices with what follows. `progress` hears the height reached and the tip's.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read; what is wrong in it is part of the report.
+    pub fn verify(
+        &self,
+        parallel: &dyn Parallel,
+        progress: &mut dyn FnMut(Height, Height),
+    ) -> Result<VerifyReport, StoreError> {
+        verify(&*self.read()?, &self.params, parallel, progress)
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {

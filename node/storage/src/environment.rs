@@ -1,8 +1,8 @@
 //! LMDB environments: opening one, once a process, with the settings the project relies on.
-//! The only call into LMDB that Rust cannot check is here.
+//! The chain store and the outbox open theirs here, and the only call into LMDB that Rust
+//! cannot check is here. What is in the tables is their owners' business.
 
-use super::store_error;
-use crate::{open::OpenError, tables::Table};
+use crate::open::OpenError;
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, RwTxn, WithoutTls, types::Bytes};
 use mvb_protocol::chain::StoreError;
 use std::{
@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-/// One handle a table, in the order of the tables.
-pub(super) type Databases = [Database<'static, Bytes, Bytes>; Table::ALL.len()];
+/// A table of bytes.
+pub type Bucket = Database<'static, Bytes, Bytes>;
 
 /// The file that holds the data inside a store's folder.
 const DATA_FILE: &str = "data.mdb";
@@ -25,6 +25,9 @@ const MAP_BYTES: usize = 2 << 40;
 /// The least that is tried when address space is short.
 const LEAST_MAP_BYTES: usize = 1 << 30;
 
+/// The most tables an environment can have.
+const MAX_TABLES: u32 = 16;
+
 /// Readers of all processes at one moment, each a snapshot.
 const MAX_READERS: u32 = 512;
 
@@ -33,13 +36,15 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// Whether a store that is not there is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub enum Presence {
+    /// It is, and its folder too.
     Create,
+    /// It must be there.
     Require,
 }
 
 /// An open environment. It closes when its last handle is dropped.
-pub(super) struct Environment {
+pub struct Environment {
     env: Env<WithoutTls>,
 }
 
@@ -47,8 +52,11 @@ pub(super) struct Environment {
 static OPEN: Mutex<BTreeMap<PathBuf, Weak<Environment>>> = Mutex::new(BTreeMap::new());
 
 impl Environment {
-    /// Opens the environment in a folder, or hands out the one that is open.
-    pub(super) fn open(path: &Path, presence: Presence) -> Result<Arc<Self>, OpenError> {
+    /// Opens the environment in a folder, or hands out the one this process has open.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] when it is not there and must be; else what LMDB says.
+    pub fn open(path: &Path, presence: Presence) -> Result<Arc<Self>, OpenError> {
         let failed = |error: io::Error| OpenError::store(path)(store_error(error.into()));
         if presence == Presence::Create {
             fs::create_dir_all(path).map_err(failed)?;
@@ -79,59 +87,82 @@ impl Environment {
         Ok(environment)
     }
 
-    /// Every table, created where it does not exist.
-    pub(super) fn create_databases(&self) -> Result<Databases, StoreError> {
-        if let Some(databases) = self.databases()? {
-            return Ok(databases);
+    /// The tables of these names in order, created where they do not exist.
+    ///
+    /// # Errors
+    /// When LMDB cannot write.
+    pub fn create_tables<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<[Bucket; N], StoreError> {
+        if let Some(tables) = self.tables(names)? {
+            return Ok(tables);
         }
         let created = self
             .env
             .create_databases_and_commit(self.write()?, |opener, transaction| {
-                let mut databases = Vec::with_capacity(Table::ALL.len());
-                for table in Table::ALL {
-                    databases.push(opener.create_database(transaction, Some(table.name()))?);
+                let mut tables = Vec::with_capacity(N);
+                for name in names {
+                    tables.push(opener.create_database(transaction, Some(name))?);
                 }
-                heed::Result::Ok(all(databases))
+                heed::Result::Ok(array(tables))
             })
             .map_err(store_error)?;
         created.commit().ok_or_else(|| StoreError::Io {
-            reason: "the tables were not created".to_owned(),
+            reason: "its tables were not created".to_owned(),
         })
     }
 
-    /// Every table, or `None` when the store was never filled.
-    pub(super) fn databases(&self) -> Result<Option<Databases>, StoreError> {
+    /// The tables of these names in order, or `None` when one of them was never created.
+    ///
+    /// # Errors
+    /// When LMDB cannot read.
+    pub fn tables<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<Option<[Bucket; N]>, StoreError> {
         let opened = self
             .env
             .open_databases_and_commit(self.read()?, |opener, transaction| {
-                let mut databases = Vec::with_capacity(Table::ALL.len());
-                for table in Table::ALL {
-                    match opener.open_database(transaction, Some(table.name()))? {
-                        Some(database) => databases.push(database),
-                        None => return heed::Result::Ok(CommitOrAbort::Abort(())),
-                    }
+                let mut tables = Vec::with_capacity(N);
+                for name in names {
+                    tables.extend(opener.open_database(transaction, Some(name))?);
                 }
-                Ok(all(databases))
+                heed::Result::Ok(array(tables))
             })
             .map_err(store_error)?;
         Ok(opened.commit())
     }
 
-    pub(super) fn read(&self) -> Result<RoTxn<'_, WithoutTls>, StoreError> {
+    /// Begins a read transaction, which may end on another thread.
+    ///
+    /// # Errors
+    /// When LMDB cannot read.
+    pub fn read(&self) -> Result<RoTxn<'_, WithoutTls>, StoreError> {
         self.env.read_txn().map_err(store_error)
     }
 
-    pub(super) fn write(&self) -> Result<RwTxn<'_>, StoreError> {
+    /// Begins the write transaction, once that of any other process has ended. It must end
+    /// on this thread: LMDB's lock belongs to it.
+    ///
+    /// # Errors
+    /// When LMDB cannot write.
+    pub fn write(&self) -> Result<RwTxn<'_>, StoreError> {
         self.env.write_txn().map_err(store_error)
     }
 
-    pub(super) fn clear_stale_readers(&self) -> Result<usize, StoreError> {
+    /// Frees the slots of readers whose processes died, and says how many there were.
+    ///
+    /// # Errors
+    /// When LMDB's lock file cannot be used.
+    pub fn clear_stale_readers(&self) -> Result<usize, StoreError> {
         self.env.clear_stale_readers().map_err(store_error)
     }
 }
 
-fn all<T>(databases: Vec<T>) -> CommitOrAbort<[T; Table::ALL.len()], ()> {
-    databases.try_into().map_err(|_| ()).into()
+/// Commits when every table is there, and gives the transaction up otherwise.
+fn array<T, const N: usize>(tables: Vec<T>) -> CommitOrAbort<[T; N], ()> {
+    tables.try_into().map_err(|_| ()).into()
 }
 
 /// The last handle is gone, but another thread is still closing the environment.
@@ -167,9 +198,44 @@ fn open_env_with(path: &Path, map_bytes: usize) -> heed::Result<Env<WithoutTls>>
     options
         .map_size(map_bytes)
         .max_readers(MAX_READERS)
-        .max_dbs(Table::ALL.len() as u32);
+        .max_dbs(MAX_TABLES);
     // SAFETY: the map is undefined behaviour to read only when something other than LMDB
     // changes or cuts the file while it is open. The files are mvb's own, inside its home;
     // no flag that weakens LMDB's locking is set; and a process opens each folder once.
     unsafe { options.open(path) }
+}
+
+/// ENOSPC and EDQUOT, the same on every Unix this runs on, Linux first.
+const NO_SPACE: [i32; 2] = if cfg!(target_os = "linux") {
+    [28, 122]
+} else {
+    [28, 69]
+};
+
+/// What LMDB's error means to the owner of a store.
+pub fn store_error(error: heed::Error) -> StoreError {
+    use heed::MdbError as Mdb;
+    match error {
+        heed::Error::Mdb(Mdb::MapFull) => StoreError::Full,
+        heed::Error::Io(error)
+            if error
+                .raw_os_error()
+                .is_some_and(|code| NO_SPACE.contains(&code)) =>
+        {
+            StoreError::Full
+        }
+        heed::Error::Mdb(
+            error @ (Mdb::Corrupted
+            | Mdb::PageNotFound
+            | Mdb::Invalid
+            | Mdb::Incompatible
+            | Mdb::CursorFull
+            | Mdb::VersionMismatch),
+        ) => StoreError::Damaged {
+            what: error.to_string(),
+        },
+        error => StoreError::Io {
+            reason: error.to_string(),
+        },
+    }
 }

@@ -1,0 +1,13 @@
+//! The claims both stores must keep, one suite for the two of them, and those of the store
+//! on disk alone.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests fail as the tests do"
+)]
+
+mod conformance;
+mod disk;
+mod random;
+mod verify;
+mod world;
