@@ -10,5 +10,6 @@ pub mod miner;
 pub mod recent;
 pub mod search;
 pub mod shared_map;
+pub mod transaction_intake;
 pub mod verified_cache;
 pub mod view;

@@ -112,9 +112,25 @@ pub enum Refusal {
         /// The source.
         source_address: IpAddr,
     },
+    /// As many signatures are being verified as may be at once.
+    #[error("too many payments are being verified; try again")]
+    Busy,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Refusal {
+    /// Whether the payment is where it should be, so that nothing is wrong.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Duplicate { .. } | Self::Confirmed { .. })
+    }
+
+    /// Whether only a sender who breaks the rules makes such a payment. Proves nothing
+    /// against the source of a datagram, which may be forged.
+    pub fn misbehaviour(&self) -> bool {
+        matches!(self, Self::Invalid(_))
+    }
 }
 
 /// From TransactionIntake to Miner: a payment entered the mempool. Sent with `do_send`:

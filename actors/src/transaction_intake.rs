@@ -1,0 +1,484 @@
+//! TransactionIntake: the only owner of the mempool. It hears payments from datagrams, from
+//! sessions and from this home's outbox, and offers the miner payments for a block.
+//!
+//! Cheap checks come first: known by its witness id, the payment's own rules, its sequence,
+//! the sender's balance, the source's rate. Only then is a signature verified, on a worker;
+//! the result comes back as a message, is checked once more and taken in within one
+//! handler. It never writes to the chain, and never waits inside a handler.
+
+mod limits;
+pub mod mempool;
+pub mod queue;
+pub mod select;
+
+use crate::{
+    env::Env,
+    messages::{
+        PaymentPending, Refusal, SelectTransactions, Selection, SubmitTransaction, TipChanged,
+        TransactionAccepted, TransactionSource,
+    },
+    view::Counters,
+};
+use actix::{
+    dev::{MessageResponse, OneshotSender},
+    prelude::*,
+};
+use limits::{RefusedCache, SourceLimits};
+use mempool::{Coverage, Limits, Mempool, MempoolIndex};
+use mvb_protocol::{
+    chain::Account,
+    hash::{TxId, Wid},
+    transaction::{Transaction, TransactionError, Verified},
+};
+use queue::Name;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
+};
+use tokio::{sync::oneshot, time::Instant};
+
+/// How many messages may wait. Datagrams beyond it are dropped and counted.
+const MAILBOX: usize = 1_024;
+
+/// How many signatures may be in verification at once.
+const MAX_VERIFYING: usize = 1_024;
+
+/// How many of these may come from datagrams, so that a flood of them leaves room for
+/// sessions and for this home's own payments.
+const MAX_VERIFYING_DATAGRAMS: usize = 256;
+
+/// How many payments of a reorg are taken back in one go, so that other messages get
+/// their turn.
+const RETURN_CHUNK: usize = 256;
+
+/// What a TransactionIntake is told at its start.
+#[derive(Clone, Debug)]
+pub struct IntakeConfig {
+    /// The most bytes of payments that wait, over the fixed layouts.
+    pub max_bytes: usize,
+    /// The most payments of one sender that wait.
+    pub per_sender: u64,
+    /// How many new payments one source may send as datagrams in a second.
+    pub per_source_per_second: u32,
+}
+
+impl Default for IntakeConfig {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 << 20,
+            per_sender: 64,
+            per_source_per_second: 1_000,
+        }
+    }
+}
+
+/// Whom the intake talks to.
+#[derive(Clone)]
+pub struct IntakePorts {
+    /// The miner, where there is one.
+    pub miner: Option<Recipient<TransactionAccepted>>,
+    /// The gossip broadcaster.
+    pub gossip: Recipient<PaymentPending>,
+}
+
+/// The actor.
+pub struct TransactionIntake {
+    env: Env,
+    ports: IntakePorts,
+    pool: Mempool,
+    sources: SourceLimits,
+    refused: RefusedCache,
+    /// Whoever waits for a payment whose signature is being verified.
+    verifying: BTreeMap<Wid, Verifying>,
+    verifying_datagrams: usize,
+}
+
+/// A signature that a worker verifies.
+struct Verifying {
+    from_datagram: bool,
+    waiters: Vec<oneshot::Sender<Result<TxId, Refusal>>>,
+}
+
+/// A worker has verified a payment's signature, or found it wrong.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SignatureChecked {
+    name: Name,
+    transaction: Result<Verified<Transaction>, TransactionError>,
+}
+
+/// A worker has verified payments that a reorg took out of the chain.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct PaymentsReturned {
+    transactions: Vec<Arc<Verified<Transaction>>>,
+}
+
+/// A reply to SubmitTransaction: known at once, or when the signature is verified.
+pub enum SubmitReply {
+    /// It needed no verification.
+    Now(Result<TxId, Refusal>),
+    /// A worker is at it.
+    Later(oneshot::Receiver<Result<TxId, Refusal>>),
+}
+
+impl TransactionIntake {
+    /// An intake with an empty mempool.
+    pub fn new(env: Env, config: IntakeConfig, ports: IntakePorts) -> Self {
+        let limits = Limits {
+            max_bytes: config.max_bytes,
+            per_sender: config.per_sender,
+        };
+        Self {
+            pool: Mempool::new(env.params.genesis_id(), limits),
+            sources: SourceLimits::new(config.per_source_per_second),
+            refused: RefusedCache::default(),
+            verifying: BTreeMap::new(),
+            verifying_datagrams: 0,
+            env,
+            ports,
+        }
+    }
+
+    /// The waiting payments by id, for whoever tells a person about them.
+    pub fn index(&self) -> Arc<MempoolIndex> {
+        self.pool.index().clone()
+    }
+}
+
+impl Actor for TransactionIntake {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<SubmitTransaction> for TransactionIntake {
+    type Result = SubmitReply;
+
+    fn handle(&mut self, message: SubmitTransaction, ctx: &mut Self::Context) -> SubmitReply {
+        let name = Name::of(&message.transaction);
+        match self.consider(&message, &name) {
+            Ok(None) => SubmitReply::Later(self.verify(message, name, ctx)),
+            Ok(Some(verified)) => SubmitReply::Now(self.take_in(verified, name)),
+            Err(Refusal::Duplicate { id }) if self.verifying.contains_key(&name.wid) => {
+                self.wait(message.source, id, &name.wid)
+            }
+            Err(refusal) => SubmitReply::Now(Err(self.refuse(refusal))),
+        }
+    }
+}
+
+impl Handler<SignatureChecked> for TransactionIntake {
+    type Result = ();
+
+    fn handle(&mut self, message: SignatureChecked, _: &mut Self::Context) {
+        let name = message.name;
+        let Some(verifying) = self.verifying.remove(&name.wid) else {
+            return;
+        };
+        self.verifying_datagrams -= usize::from(verifying.from_datagram);
+        let result = match message.transaction {
+            Ok(transaction) => {
+                self.env.verified.insert(name.wid);
+                self.take_in(transaction, name)
+            }
+            Err(error) => {
+                self.refused.insert(name.wid, error.clone());
+                Err(self.refuse(error.into()))
+            }
+        };
+        for waiter in verifying.waiters {
+            // A session that ended no longer waits.
+            drop(waiter.send(result.clone()));
+        }
+    }
+}
+
+impl Handler<SelectTransactions> for TransactionIntake {
+    type Result = ResponseFuture<Selection>;
+
+    fn handle(&mut self, message: SelectTransactions, _: &mut Self::Context) -> Self::Result {
+        let candidates = self.pool.candidates(message.max_bytes);
+        let known = self.env.view.chain.borrow().tip.id;
+        let selection = self.env.read(move |chain| {
+            Ok(Selection {
+                tip: chain.tip()?.id,
+                transactions: candidates.choose(chain)?,
+            })
+        });
+        Box::pin(async move {
+            selection.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot choose payments");
+                Selection {
+                    tip: known,
+                    transactions: Vec::new(),
+                }
+            })
+        })
+    }
+}
+
+impl Handler<TipChanged> for TransactionIntake {
+    type Result = ();
+
+    fn handle(&mut self, message: TipChanged, ctx: &mut Self::Context) {
+        self.pool.set_accounts(&message.accounts);
+        self.publish();
+        if !message.disconnected.is_empty() {
+            self.take_back(message, ctx);
+        }
+    }
+}
+
+impl Handler<PaymentsReturned> for TransactionIntake {
+    type Result = ();
+
+    fn handle(&mut self, message: PaymentsReturned, _: &mut Self::Context) {
+        let mut returned = Vec::new();
+        for transaction in message.transactions {
+            let name = Name::of(&transaction);
+            match self.insert(&transaction, name, Coverage::Hold) {
+                Ok(_) => returned.push(transaction),
+                Err(refusal) => {
+                    tracing::debug!(id = %name.id, %refusal, "a payment did not return");
+                }
+            }
+        }
+        if !returned.is_empty() {
+            tracing::info!(payments = returned.len(), "a reorg returned payments");
+            self.ports.gossip.do_send(PaymentPending {
+                transactions: returned,
+            });
+        }
+    }
+}
+
+impl TransactionIntake {
+    /// The cheap checks. A payment that passes them is given back if its signature was
+    /// verified before, and else needs that.
+    fn consider(
+        &mut self,
+        message: &SubmitTransaction,
+        name: &Name,
+    ) -> Result<Option<Verified<Transaction>>, Refusal> {
+        if self.verifying.contains_key(&name.wid) {
+            return Err(Refusal::Duplicate { id: name.id });
+        }
+        if let Some(error) = self.refused.get(&name.wid) {
+            return Err(error.clone().into());
+        }
+        let transaction = &*message.transaction;
+        let account = self.account(transaction, name)?;
+        self.pool
+            .check(transaction, name, &account, Coverage::Required)?;
+        if self.env.verified.contains(&name.wid) {
+            let genesis = self.env.params.genesis_id();
+            let verified = transaction.clone().verify_unless(genesis, |_| true)?;
+            return Ok(Some(verified));
+        }
+        match message.source {
+            TransactionSource::Datagram(source) => {
+                if self.verifying_datagrams >= MAX_VERIFYING_DATAGRAMS
+                    || !self.sources.take(source, Instant::now())
+                {
+                    return Err(Refusal::TooMany {
+                        source_address: source,
+                    });
+                }
+            }
+            TransactionSource::Peer(_) | TransactionSource::Outbox => {
+                if self.verifying.len() >= MAX_VERIFYING {
+                    return Err(Refusal::Busy);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The sender's account as the chain has it now. A payment whose sequence is used is
+    /// told apart from one that is on the chain itself.
+    fn account(&self, transaction: &Transaction, name: &Name) -> Result<Account, Refusal> {
+        let snapshot = self.env.store.snapshot()?;
+        let account = snapshot.account(&name.from)?;
+        if transaction.sequence < account.sequence
+            && let Some(location) = snapshot.transaction(&name.id)?
+        {
+            return Err(Refusal::Confirmed {
+                id: name.id,
+                height: location.height,
+            });
+        }
+        Ok(account)
+    }
+
+    /// Has a worker verify a signature. At most [`MAX_VERIFYING`] are under way, so their
+    /// results may ignore the mailbox's capacity.
+    fn verify(
+        &mut self,
+        message: SubmitTransaction,
+        name: Name,
+        ctx: &mut Context<Self>,
+    ) -> oneshot::Receiver<Result<TxId, Refusal>> {
+        let (waiter, receiver) = oneshot::channel();
+        let from_datagram = matches!(message.source, TransactionSource::Datagram(_));
+        self.verifying_datagrams += usize::from(from_datagram);
+        self.verifying.insert(
+            name.wid,
+            Verifying {
+                from_datagram,
+                waiters: vec![waiter],
+            },
+        );
+        let genesis = self.env.params.genesis_id();
+        let checked = self.env.compute(move || {
+            let transaction = Arc::unwrap_or_clone(message.transaction);
+            transaction.verify(genesis)
+        });
+        let intake = ctx.address();
+        tokio::task::spawn_local(async move {
+            let transaction = checked.await;
+            intake.do_send(SignatureChecked { name, transaction });
+        });
+        receiver
+    }
+
+    /// A payment whose signature is being verified came once more. Nobody waits for the
+    /// reply to a datagram; sessions and the outbox get the same reply as the first.
+    fn wait(&mut self, source: TransactionSource, id: TxId, wid: &Wid) -> SubmitReply {
+        match (source, self.verifying.get_mut(wid)) {
+            (TransactionSource::Peer(_) | TransactionSource::Outbox, Some(verifying)) => {
+                let (waiter, receiver) = oneshot::channel();
+                verifying.waiters.push(waiter);
+                SubmitReply::Later(receiver)
+            }
+            _ => SubmitReply::Now(Err(Refusal::Duplicate { id })),
+        }
+    }
+
+    /// Takes in a new payment whose signature is right.
+    fn take_in(
+        &mut self,
+        transaction: Verified<Transaction>,
+        name: Name,
+    ) -> Result<TxId, Refusal> {
+        self.insert(&Arc::new(transaction), name, Coverage::Required)
+            .map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn insert(
+        &mut self,
+        transaction: &Arc<Verified<Transaction>>,
+        name: Name,
+        coverage: Coverage,
+    ) -> Result<TxId, Refusal> {
+        let account = self.account(transaction, &name)?;
+        let inserted = self
+            .pool
+            .insert(transaction.clone(), name, account, coverage);
+        self.publish();
+        inserted?;
+        tracing::debug!(id = %name.id, "payment accepted");
+        if let Some(miner) = &self.ports.miner {
+            miner.do_send(TransactionAccepted {
+                id: name.id,
+                waiting: self.pool.totals().waiting,
+            });
+        }
+        Ok(name.id)
+    }
+
+    /// Has a worker verify the payments that a reorg took out of the chain and did not put
+    /// back into it, the oldest first, as many as the mempool could hold.
+    fn take_back(&mut self, reorg: TipChanged, ctx: &mut Context<Self>) {
+        let most = self.pool.limits().max_bytes;
+        let env = &self.env;
+        let (genesis, verified) = (env.params.genesis_id(), env.verified.clone());
+        let parallel = env.workers.parallel();
+        let returned = env.compute(move || {
+            let transactions = disconnected_payments(&reorg, most);
+            let results: Vec<OnceLock<Arc<Verified<Transaction>>>> =
+                transactions.iter().map(|_| OnceLock::new()).collect();
+            parallel.for_each(transactions.len(), &|index| {
+                let transaction = transactions[index].clone();
+                let is_known = |wid: &Wid| verified.contains(wid);
+                if let Ok(valid) = transaction.verify_unless(genesis, is_known) {
+                    results[index].get_or_init(|| Arc::new(valid));
+                }
+            });
+            results
+                .into_iter()
+                .filter_map(OnceLock::into_inner)
+                .collect::<Vec<_>>()
+        });
+        let intake = ctx.address();
+        tokio::task::spawn_local(async move {
+            for chunk in returned.await.chunks(RETURN_CHUNK) {
+                let transactions = chunk.to_vec();
+                if intake.send(PaymentsReturned { transactions }).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Refusal {
+        if !refusal.is_duplicate() {
+            Counters::count(&self.env.view.counters.refused_payments);
+        }
+        refusal
+    }
+
+    fn publish(&self) {
+        let totals = self.pool.totals();
+        self.env.view.mempool.send_if_modified(|shown| {
+            let changed = *shown != totals;
+            *shown = totals;
+            changed
+        });
+    }
+}
+
+impl MessageResponse<TransactionIntake, SubmitTransaction> for SubmitReply {
+    fn handle(
+        self,
+        _: &mut Context<TransactionIntake>,
+        asker: Option<OneshotSender<Result<TxId, Refusal>>>,
+    ) {
+        let Some(asker) = asker else { return };
+        match self {
+            // An asker that is gone needs no reply.
+            Self::Now(result) => drop(asker.send(result)),
+            Self::Later(receiver) => drop(tokio::task::spawn_local(async move {
+                if let Ok(result) = receiver.await {
+                    drop(asker.send(result));
+                }
+            })),
+        }
+    }
+}
+
+/// The payments of the disconnected blocks that the connected ones do not hold, the lowest
+/// block's first, up to `most` bytes.
+fn disconnected_payments(reorg: &TipChanged, most: usize) -> Vec<&Transaction> {
+    let connected: BTreeSet<&TxId> = reorg
+        .connected
+        .iter()
+        .flat_map(|block| &block.transaction_ids)
+        .collect();
+    let mut room = most;
+    reorg
+        .disconnected
+        .iter()
+        .rev()
+        .flat_map(|block| block.block.transactions.iter().zip(&block.transaction_ids))
+        .filter(|(_, id)| !connected.contains(id))
+        .map(|(transaction, _)| transaction)
+        .take_while(|transaction| {
+            let fits = transaction.size() <= room;
+            room = room.saturating_sub(transaction.size());
+            fits
+        })
+        .collect()
+}
