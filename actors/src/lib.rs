@@ -2,9 +2,12 @@
 //! in. The same actors run for real and in simulation: nothing here opens a socket, reads
 //! a clock or starts a thread except through the Env.
 
+pub mod block_server;
 pub mod chain_manager;
+pub mod datagrams;
 pub mod env;
 pub mod frames;
+pub mod gossip_broadcaster;
 pub mod messages;
 pub mod miner;
 pub mod recent;

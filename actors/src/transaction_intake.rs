@@ -17,13 +17,14 @@ use crate::{
         PaymentPending, Refusal, SelectTransactions, Selection, SubmitTransaction, TipChanged,
         TransactionAccepted, TransactionSource,
     },
+    recent::Recent,
     view::Counters,
 };
 use actix::{
     dev::{MessageResponse, OneshotSender},
     prelude::*,
 };
-use limits::{RefusedCache, SourceLimits};
+use limits::SourceLimits;
 use mempool::{Coverage, Limits, Mempool, MempoolIndex};
 use mvb_protocol::{
     chain::Account,
@@ -46,6 +47,10 @@ const MAX_VERIFYING: usize = 1_024;
 /// How many of these may come from datagrams, so that a flood of them leaves room for
 /// sessions and for this home's own payments.
 const MAX_VERIFYING_DATAGRAMS: usize = 256;
+
+/// How many payments with a wrong signature are remembered, so that repeating one costs
+/// its sender more than this node.
+const MAX_REFUSED: usize = 4_096;
 
 /// How many payments of a reorg are taken back in one go, so that other messages get
 /// their turn.
@@ -87,7 +92,9 @@ pub struct TransactionIntake {
     ports: IntakePorts,
     pool: Mempool,
     sources: SourceLimits,
-    refused: RefusedCache,
+    /// The payments whose signature was found wrong lately, by witness id: a copy with
+    /// another signature is another entry.
+    refused: Recent<Wid, TransactionError>,
     /// Whoever waits for a payment whose signature is being verified.
     verifying: BTreeMap<Wid, Verifying>,
     verifying_datagrams: usize,
@@ -132,7 +139,7 @@ impl TransactionIntake {
         Self {
             pool: Mempool::new(env.params.genesis_id(), limits),
             sources: SourceLimits::new(config.per_source_per_second),
-            refused: RefusedCache::default(),
+            refused: Recent::new(MAX_REFUSED),
             verifying: BTreeMap::new(),
             verifying_datagrams: 0,
             env,
@@ -358,11 +365,7 @@ impl TransactionIntake {
     }
 
     /// Takes in a new payment whose signature is right.
-    fn take_in(
-        &mut self,
-        transaction: Verified<Transaction>,
-        name: Name,
-    ) -> Result<TxId, Refusal> {
+    fn take_in(&mut self, transaction: Verified<Transaction>, name: Name) -> Result<TxId, Refusal> {
         self.insert(&Arc::new(transaction), name, Coverage::Required)
             .map_err(|refusal| self.refuse(refusal))
     }
@@ -416,7 +419,11 @@ impl TransactionIntake {
         tokio::task::spawn_local(async move {
             for chunk in returned.await.chunks(RETURN_CHUNK) {
                 let transactions = chunk.to_vec();
-                if intake.send(PaymentsReturned { transactions }).await.is_err() {
+                if intake
+                    .send(PaymentsReturned { transactions })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }

@@ -1,9 +1,8 @@
-//! What keeps a flood of payments cheap: a token bucket for each source of datagrams, and
-//! a memory of payments whose signatures were found wrong.
+//! What keeps a flood of payments cheap: a token bucket for each source of datagrams. A
+//! token is taken just before a signature is verified; cheaper refusals cost none.
 
-use mvb_protocol::{hash::Wid, transaction::TransactionError};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
 };
 use tokio::time::Instant;
@@ -11,9 +10,6 @@ use tokio::time::Instant;
 /// How many sources have a bucket of their own. Sources can be forged, so that beyond this
 /// all others share one.
 const MAX_SOURCES: usize = 4_096;
-
-/// How many refused payments are remembered.
-const MAX_REFUSED: usize = 4_096;
 
 /// Whom the bucket belongs to that all sources beyond the limit share.
 const EVERYBODY_ELSE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -71,38 +67,9 @@ impl Bucket {
     }
 }
 
-/// The payments found invalid lately, by witness id, so that repeating one costs the
-/// sender more than this node. A copy with another signature is another entry.
-#[derive(Debug, Default)]
-pub struct RefusedCache {
-    reasons: BTreeMap<Wid, TransactionError>,
-    order: VecDeque<Wid>,
-}
-
-impl RefusedCache {
-    /// Why the payment was found invalid, if it was.
-    pub fn get(&self, wid: &Wid) -> Option<&TransactionError> {
-        self.reasons.get(wid)
-    }
-
-    /// Remembers an invalid payment.
-    pub fn insert(&mut self, wid: Wid, reason: TransactionError) {
-        if self.reasons.insert(wid, reason).is_some() {
-            return;
-        }
-        self.order.push_back(wid);
-        if self.order.len() > MAX_REFUSED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.reasons.remove(&oldest);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mvb_protocol::keys::KeyError;
     use std::{net::Ipv4Addr, time::Duration};
 
     fn source(number: u32) -> IpAddr {
@@ -118,10 +85,7 @@ mod tests {
         };
         assert_eq!(taken(&mut limits, 1, start), 10);
         assert_eq!(taken(&mut limits, 2, start), 10);
-        assert_eq!(
-            taken(&mut limits, 1, start + Duration::from_millis(500)),
-            5
-        );
+        assert_eq!(taken(&mut limits, 1, start + Duration::from_millis(500)), 5);
         assert_eq!(taken(&mut limits, 1, start + Duration::from_secs(60)), 10);
     }
 
@@ -135,23 +99,5 @@ mod tests {
         let later = now + Duration::from_secs(2);
         assert!(limits.take(source(30_000), later));
         assert_eq!(limits.buckets.len(), 1);
-    }
-
-    #[test]
-    fn the_memory_of_refused_payments_is_bounded() {
-        let mut refused = RefusedCache::default();
-        let wid = |n: u32| {
-            let mut bytes = [0; 32];
-            bytes[..4].copy_from_slice(&n.to_be_bytes());
-            Wid(bytes)
-        };
-        let reason = || TransactionError::Key(KeyError::Mismatch);
-        for n in 0..10_000 {
-            refused.insert(wid(n), reason());
-            refused.insert(wid(n), reason());
-        }
-        assert_eq!(refused.reasons.len(), MAX_REFUSED);
-        assert!(refused.get(&wid(0)).is_none());
-        assert_eq!(refused.get(&wid(9_999)), Some(&reason()));
     }
 }

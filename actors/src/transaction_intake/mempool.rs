@@ -7,7 +7,9 @@
 //! bytes: beyond that the lowest fee per byte leaves, tails of a sender first.
 
 use super::{
-    queue::{Entry, FeeRate, HeadKey, Name, Rank, SenderQueue, Standing, TailKey, saturated, total},
+    queue::{
+        Entry, FeeRate, HeadKey, Name, Rank, SenderQueue, Standing, TailKey, saturated, total,
+    },
     select::Candidates,
 };
 use crate::{messages::Refusal, shared_map::SharedMap, view::MempoolView};

@@ -1,0 +1,300 @@
+//! One inbound session: Hello, Hello, then requests and replies in turn until either side
+//! has enough. Everything it waits for has a deadline, and a reply is streamed one frame
+//! at a time, so that a slow peer costs one task and one frame.
+
+use super::{Deadlines, table::Activity};
+use crate::{
+    env::{BoxStream, Env},
+    frames::{FrameError, read_frame, write_frame},
+    messages::{Refusal, SubmitTransaction, TransactionSource},
+    view::Counters,
+};
+use actix::Recipient;
+use mvb_protocol::{
+    chain::{ChainSnapshot, StoreError},
+    hash::BlockId,
+    locator::fork_point,
+    numbers::Height,
+    transaction::Transaction,
+    wire::{
+        Announcement, GetHeaders, Headers, Hello, MAX_HEADERS, MAX_REQUEST_BYTES, MAX_STATUS_BYTES,
+        MAX_TEXT_BYTES, Refused, Request, Response, WIRE_VERSION, WireError,
+    },
+};
+use std::{future::Future, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, timeout},
+};
+
+/// Why a session ended other than by the peer closing it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    /// The peer has nothing to ask any more.
+    #[error("idle for {0:?}")]
+    Idle(Duration),
+    /// The peer was too slow.
+    #[error("{what} took longer than {limit:?}")]
+    Deadline {
+        /// What it was too slow at.
+        what: &'static str,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The stream failed, or a frame has a wrong length.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame is no message that belongs here.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The peer speaks other versions of the wire format.
+    #[error("peer speaks wire versions {least} to {greatest}, expected {WIRE_VERSION}")]
+    Version {
+        /// Its least.
+        least: u8,
+        /// Its greatest.
+        greatest: u8,
+    },
+    /// The peer is of another network. Our Hello has told it our parameters.
+    #[error("peer is of another network: {}", differences.join("; "))]
+    OtherNetwork {
+        /// In what its parameters differ.
+        differences: Vec<String>,
+    },
+    /// This node has dialled itself.
+    #[error("connected to itself")]
+    Myself,
+    /// The peer offered a payment that only a sender who breaks the rules makes.
+    #[error("peer offered an invalid payment")]
+    InvalidPayment,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node is shutting down.
+    #[error("shutting down")]
+    ShuttingDown,
+}
+
+impl SessionError {
+    /// Whether the peer broke the protocol or a deadline.
+    pub(super) fn is_failure(&self) -> bool {
+        match self {
+            Self::Deadline { .. }
+            | Self::Frame(FrameError::Length { .. } | FrameError::Io(_))
+            | Self::Wire(_)
+            | Self::InvalidPayment => true,
+            Self::Idle(_)
+            | Self::Frame(FrameError::Closed)
+            | Self::Version { .. }
+            | Self::OtherNetwork { .. }
+            | Self::Myself
+            | Self::Store(_)
+            | Self::ShuttingDown => false,
+        }
+    }
+}
+
+/// A session to be run.
+pub(super) struct Session {
+    /// The node's world.
+    pub env: Env,
+    /// The other side.
+    pub peer: SocketAddr,
+    /// How long it may take for each thing.
+    pub deadlines: Deadlines,
+    /// The TransactionIntake.
+    pub intake: Recipient<SubmitTransaction>,
+    /// What the table of sessions goes by.
+    pub activity: Rc<Activity>,
+}
+
+impl Session {
+    /// Runs the session to its end.
+    pub(super) async fn run(self, mut stream: BoxStream) -> Result<(), SessionError> {
+        let result = self.talk(&mut stream).await;
+        // What was written last should reach the peer, but it cannot hold this up.
+        drop(timeout(self.deadlines.read, stream.shutdown()).await);
+        match result {
+            Err(SessionError::Frame(FrameError::Closed)) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn talk(&self, stream: &mut BoxStream) -> Result<(), SessionError> {
+        self.greet(stream).await?;
+        self.activity.progress(Instant::now());
+        loop {
+            match self.read_request(stream).await? {
+                Request::GetHeaders(request) => self.send_headers(stream, request).await?,
+                Request::GetBlocks(request) => {
+                    for id in request.ids {
+                        self.send_block(stream, id).await?;
+                    }
+                }
+                Request::OfferTransaction(transaction) => {
+                    self.take_offer(stream, *transaction).await?;
+                }
+            }
+        }
+    }
+
+    /// Says Hello and waits for the other side's.
+    async fn greet(&self, stream: &mut BoxStream) -> Result<(), SessionError> {
+        let params = &self.env.params;
+        let tip = self.env.store.snapshot()?.tip()?;
+        let ours = Hello {
+            least_version: WIRE_VERSION,
+            greatest_version: WIRE_VERSION,
+            features: 0,
+            node: self.env.node,
+            announcement: Announcement {
+                params: (**params).clone(),
+                tip,
+            },
+        };
+        self.write(stream, &ours.to_bytes()).await?;
+        let hello = within("Hello", self.deadlines.hello, async {
+            read_frame(stream, MAX_STATUS_BYTES).await
+        });
+        let theirs = Hello::from_bytes(&hello.await?)?;
+        if theirs.node == self.env.node {
+            return Err(SessionError::Myself);
+        }
+        if !theirs.is_compatible() {
+            return Err(SessionError::Version {
+                least: theirs.least_version,
+                greatest: theirs.greatest_version,
+            });
+        }
+        let differences = params.differences(&theirs.announcement.params);
+        if !differences.is_empty() {
+            Counters::count(&self.env.view.counters.other_network);
+            return Err(SessionError::OtherNetwork { differences });
+        }
+        Ok(())
+    }
+
+    /// Waits for a request to begin, then for the rest of it.
+    async fn read_request(&self, stream: &mut BoxStream) -> Result<Request, SessionError> {
+        let mut first = [0];
+        let idle = self.deadlines.idle;
+        let read = timeout(idle, stream.read(&mut first)).await;
+        let read = read.map_err(|_| SessionError::Idle(idle))?;
+        if read.map_err(FrameError::from)? == 0 {
+            return Err(FrameError::Closed.into());
+        }
+        let frame = within("a request", self.deadlines.read, async {
+            read_frame(&mut first.chain(stream), MAX_REQUEST_BYTES).await
+        });
+        Ok(Request::from_frame(&frame.await?)?)
+    }
+
+    async fn send_headers(
+        &self,
+        stream: &mut BoxStream,
+        request: GetHeaders,
+    ) -> Result<(), SessionError> {
+        let frame = self
+            .env
+            .read(move |chain| Ok(Response::Headers(headers_after(chain, &request)?).to_frame()))
+            .await?;
+        self.reply(stream, &frame).await
+    }
+
+    async fn send_block(&self, stream: &mut BoxStream, id: BlockId) -> Result<(), SessionError> {
+        let frame = self
+            .env
+            .read(move |chain| {
+                let response = match chain.block(&id)? {
+                    Some(block) => Response::Block(Box::new(block)),
+                    None => Response::NotFound(id),
+                };
+                Ok(response.to_frame())
+            })
+            .await?;
+        self.reply(stream, &frame).await
+    }
+
+    /// Hands an offered payment to the intake and tells what it says. A payment that waits
+    /// already is accepted: a datagram may have been faster.
+    async fn take_offer(
+        &self,
+        stream: &mut BoxStream,
+        transaction: Transaction,
+    ) -> Result<(), SessionError> {
+        let id = transaction.id();
+        let submitted = self.intake.send(SubmitTransaction {
+            transaction: Arc::new(transaction),
+            source: TransactionSource::Peer(self.peer),
+        });
+        let result = submitted.await.map_err(|_| SessionError::ShuttingDown)?;
+        let misbehaved = matches!(&result, Err(refusal) if refusal.misbehaviour());
+        let response = match result {
+            Ok(id) | Err(Refusal::Duplicate { id }) => Response::Accepted(id),
+            Err(refusal) => Response::Refused(Refused {
+                id,
+                reason: cut(refusal.to_string()),
+            }),
+        };
+        self.reply(stream, &response.to_frame()).await?;
+        if misbehaved {
+            return Err(SessionError::InvalidPayment);
+        }
+        Ok(())
+    }
+
+    async fn reply(&self, stream: &mut BoxStream, frame: &[u8]) -> Result<(), SessionError> {
+        self.write(stream, frame).await?;
+        self.activity.progress(Instant::now());
+        Ok(())
+    }
+
+    async fn write(&self, stream: &mut BoxStream, frame: &[u8]) -> Result<(), SessionError> {
+        within("taking a reply", self.deadlines.write, async {
+            Ok(write_frame(stream, frame).await?)
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Runs a step of a session with its deadline.
+async fn within<T>(
+    what: &'static str,
+    limit: Duration,
+    step: impl Future<Output = Result<T, FrameError>>,
+) -> Result<T, SessionError> {
+    match timeout(limit, step).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(SessionError::Deadline { what, limit }),
+    }
+}
+
+/// The headers of the active chain after the last block in common with a locator.
+fn headers_after(chain: &dyn ChainSnapshot, request: &GetHeaders) -> Result<Headers, StoreError> {
+    let from = fork_point(chain, &request.locator)?.0;
+    let count = usize::from(request.limit).min(MAX_HEADERS) as u64;
+    let last = chain.tip()?.height.0.min(from.saturating_add(count));
+    let mut headers = Vec::new();
+    for height in from.saturating_add(1)..=last {
+        let stored = match chain.active_id(Height(height))? {
+            Some(id) => chain.header(&id)?,
+            None => None,
+        };
+        let stored = stored.ok_or_else(|| StoreError::Damaged {
+            what: format!("the active chain has no header at height {height}"),
+        })?;
+        headers.push(stored.header);
+    }
+    Ok(Headers { headers })
+}
+
+/// A reason cut to what a message may hold, between two characters.
+fn cut(mut text: String) -> String {
+    let mut length = text.len().min(MAX_TEXT_BYTES);
+    while !text.is_char_boundary(length) {
+        length -= 1;
+    }
+    text.truncate(length);
+    text
+}
