@@ -1,0 +1,247 @@
+//! The records of the outbox and their keys. The first byte of a key names its kind:
+//!
+//! | key | value |
+//! |---|---|
+//! | `p` ‖ number u64 | the payment, as on the wire |
+//! | `i` ‖ id 32 | its number |
+//! | `s` ‖ sender 32 ‖ sequence u64 ‖ number u64 | nothing |
+//! | `u` ‖ number u64 | nothing; it is there while the payment is unsettled |
+//! | `c` ‖ id 32 | the block it was seen in last |
+//! | `t` ‖ sender 32 ‖ sequence u64 | since which height a payment not of this home has the sequence |
+
+use super::{
+    OutboxError, SETTLED_DEPTH, SavedPayment, Seen,
+    tables::{ReadTables, WriteTables},
+};
+use mvb_protocol::{
+    address::Address,
+    chain::ChainSnapshot,
+    codec,
+    hash::TxId,
+    numbers::{Height, Sequence},
+    transaction::Transaction,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What an observation of the chain changes.
+#[derive(Default)]
+pub(super) struct Changes {
+    seen: Vec<(TxId, Seen)>,
+    taken: Vec<(Address, Sequence, Height)>,
+    settled: Vec<u64>,
+}
+
+impl Changes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.taken.is_empty() && self.settled.is_empty()
+    }
+}
+
+/// Appends a payment under the next number.
+pub(super) fn append(
+    tables: &mut dyn WriteTables,
+    transaction: Transaction,
+) -> Result<SavedPayment, OutboxError> {
+    let id = transaction.id();
+    if let Some(saved) = get(tables, &id)? {
+        return Ok(saved);
+    }
+    let number = match tables.last(b"p")? {
+        Some((key, _)) => number_of(&key)? + 1,
+        None => 0,
+    };
+    tables.put(&numbered(b'p', number), &codec::encode(&transaction))?;
+    tables.put(&of_id(b'i', &id), &number.to_be_bytes())?;
+    let mut slot = of_sequence(b's', &transaction.from(), transaction.sequence);
+    slot.extend_from_slice(&number.to_be_bytes());
+    tables.put(&slot, &[])?;
+    tables.put(&numbered(b'u', number), &[])?;
+    Ok(SavedPayment {
+        number,
+        id,
+        transaction: Arc::new(transaction),
+        seen: None,
+    })
+}
+
+/// The greatest sequence any saved payment of a sender has.
+pub(super) fn last_sequence(
+    tables: &dyn ReadTables,
+    sender: &Address,
+) -> Result<Option<Sequence>, OutboxError> {
+    let mut prefix = vec![b's'];
+    prefix.extend_from_slice(&sender.0);
+    let Some((key, _)) = tables.last(&prefix)? else {
+        return Ok(None);
+    };
+    let sequence = key.get(33..41).and_then(|bytes| bytes.try_into().ok());
+    sequence
+        .map(|bytes| Some(Sequence(u64::from_be_bytes(bytes))))
+        .ok_or_else(|| damaged(format!("last sequence of {sender}")))
+}
+
+/// A payment by its id.
+pub(super) fn get(tables: &dyn ReadTables, id: &TxId) -> Result<Option<SavedPayment>, OutboxError> {
+    match tables.get(&of_id(b'i', id))? {
+        Some(number) => load(tables, number_of(&number)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Every payment with a sequence of a sender.
+pub(super) fn with_sequence(
+    tables: &dyn ReadTables,
+    sender: &Address,
+    sequence: Sequence,
+) -> Result<Vec<SavedPayment>, OutboxError> {
+    tables
+        .all(&of_sequence(b's', sender, sequence))?
+        .iter()
+        .map(|(key, _)| load(tables, number_of(key)?))
+        .collect()
+}
+
+/// Every unsettled payment.
+pub(super) fn unsettled(tables: &dyn ReadTables) -> Result<Vec<SavedPayment>, OutboxError> {
+    tables
+        .all(b"u")?
+        .iter()
+        .map(|(key, _)| load(tables, number_of(key)?))
+        .collect()
+}
+
+/// Of payments with the same sender and sequence the one that counts: the one that was seen
+/// on the chain last, or else the newest. The oldest first.
+pub(in crate::wallet) fn current(saved: &[SavedPayment]) -> impl Iterator<Item = &SavedPayment> {
+    let mut slots: BTreeMap<(Address, Sequence), &SavedPayment> = BTreeMap::new();
+    let rank = |payment: &SavedPayment| (payment.seen.map(|seen| seen.height), payment.number);
+    for payment in saved {
+        let slot = (payment.transaction.from(), payment.transaction.sequence);
+        let best = slots.entry(slot).or_insert(payment);
+        if rank(payment) > rank(best) {
+            *best = payment;
+        }
+    }
+    let mut current: Vec<&SavedPayment> = slots.into_values().collect();
+    current.sort_by_key(|payment| payment.number);
+    current.into_iter()
+}
+
+/// What the chain says that is not written down yet.
+pub(super) fn observed(
+    tables: &dyn ReadTables,
+    chain: &dyn ChainSnapshot,
+) -> Result<Changes, OutboxError> {
+    let tip = chain.tip()?.height;
+    let mut changes = Changes::default();
+    for payment in unsettled(tables)? {
+        let (sender, sequence) = (payment.transaction.from(), payment.transaction.sequence);
+        if let Some(location) = chain.transaction(&payment.id)? {
+            let block = chain
+                .active_id(location.height)?
+                .ok_or_else(|| damaged(format!("block {} of the chain", location.height)))?;
+            let seen = Seen {
+                height: location.height,
+                block,
+            };
+            if payment.seen != Some(seen) {
+                changes.seen.push((payment.id, seen));
+            }
+            if is_settled(location.height, tip) {
+                changes.settled.push(payment.number);
+            }
+        } else if chain.account(&sender)?.sequence > sequence {
+            match taken_since(tables, chain, &sender, sequence)? {
+                Some(since) if is_settled(since, tip) => changes.settled.push(payment.number),
+                Some(_) => {}
+                None => changes.taken.push((sender, sequence, tip)),
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// Since which height another payment has had a sequence: where that payment stands, or the
+/// tip at which it was noticed first if this home did not make it.
+fn taken_since(
+    tables: &dyn ReadTables,
+    chain: &dyn ChainSnapshot,
+    sender: &Address,
+    sequence: Sequence,
+) -> Result<Option<Height>, OutboxError> {
+    for other in with_sequence(tables, sender, sequence)? {
+        if let Some(location) = chain.transaction(&other.id)? {
+            return Ok(Some(location.height));
+        }
+    }
+    match tables.get(&of_sequence(b't', sender, sequence))? {
+        Some(height) => number_of(&height).map(|height| Some(Height(height))),
+        None => Ok(None),
+    }
+}
+
+/// Writes an observation down.
+pub(super) fn apply(tables: &mut dyn WriteTables, changes: &Changes) -> Result<(), OutboxError> {
+    for (id, seen) in &changes.seen {
+        tables.put(&of_id(b'c', id), &codec::encode(seen))?;
+    }
+    for (sender, sequence, height) in &changes.taken {
+        tables.put(&of_sequence(b't', sender, *sequence), &height.to_be_bytes())?;
+    }
+    for number in &changes.settled {
+        tables.delete(&numbered(b'u', *number))?;
+    }
+    Ok(())
+}
+
+fn is_settled(height: Height, tip: Height) -> bool {
+    (tip.0 + 1).saturating_sub(height.0) >= SETTLED_DEPTH
+}
+
+fn load(tables: &dyn ReadTables, number: u64) -> Result<SavedPayment, OutboxError> {
+    let name = || damaged(format!("payment number {number}"));
+    let bytes = tables.get(&numbered(b'p', number))?.ok_or_else(name)?;
+    let transaction: Transaction = codec::decode(&bytes).map_err(|_| name())?;
+    let id = transaction.id();
+    let seen = match tables.get(&of_id(b'c', &id))? {
+        Some(bytes) => Some(codec::decode(&bytes).map_err(|_| name())?),
+        None => None,
+    };
+    Ok(SavedPayment {
+        number,
+        id,
+        transaction: Arc::new(transaction),
+        seen,
+    })
+}
+
+fn numbered(kind: u8, number: u64) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn of_id(kind: u8, id: &TxId) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&id.0);
+    key
+}
+
+fn of_sequence(kind: u8, sender: &Address, sequence: Sequence) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&sender.0);
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The number in the last eight bytes of a key, or in a value.
+fn number_of(bytes: &[u8]) -> Result<u64, OutboxError> {
+    bytes
+        .last_chunk()
+        .map(|bytes| u64::from_be_bytes(*bytes))
+        .ok_or_else(|| damaged("a key without a number".to_owned()))
+}
+
+fn damaged(what: String) -> OutboxError {
+    OutboxError::Damaged { what }
+}
