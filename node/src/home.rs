@@ -14,9 +14,11 @@
 //! Every command opens the home through this file, which alone knows the names above. It
 //! never creates a chain where one is remembered but gone: that is said.
 
+mod chain;
 mod lock;
 mod record;
 
+pub use chain::OpenChain;
 pub use lock::{Holder, HomeLock, LockError, Role};
 pub use record::{RecordError, remembered_params};
 
@@ -106,6 +108,9 @@ pub enum HomeError {
     /// Another process holds the home.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The chain store refused.
+    #[error(transparent)]
+    Store(#[from] mvb_storage::OpenError),
 }
 
 /// Where the home is: the flag, or else `MVB_HOME`, or else the platform's data folder. An

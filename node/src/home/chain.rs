@@ -4,7 +4,7 @@
 
 use super::{Found, Home, HomeError, HomeLock, create_private, remembered_params};
 use mvb_protocol::{hash::GenesisId, params::ChainParams};
-use mvb_storage::LmdbStore;
+use mvb_storage::{LmdbStore, OpenError};
 use std::{fs, io};
 
 /// What LMDB calls the file with everything in it.
@@ -23,7 +23,11 @@ impl Home {
     ///
     /// # Errors
     /// When the home remembers a chain that is gone, or the store refuses.
-    pub fn open_chain(&self, params: &ChainParams, _lock: &HomeLock) -> Result<OpenChain, HomeError> {
+    pub fn open_chain(
+        &self,
+        params: &ChainParams,
+        _lock: &HomeLock,
+    ) -> Result<OpenChain, HomeError> {
         let folder = self.chain_folder(params.genesis_id());
         let recorded = self.chain_record().exists();
         let existed = folder.join(DATA_FILE).is_file();
@@ -35,7 +39,11 @@ impl Home {
         if !recorded {
             self.remember(params)?;
         }
-        let found = if existed { Found::Existing } else { Found::Created };
+        let found = if existed {
+            Found::Existing
+        } else {
+            Found::Created
+        };
         Ok(OpenChain { store, found })
     }
 
@@ -46,7 +54,11 @@ impl Home {
     pub fn read_chain(&self, params: &ChainParams) -> Result<Option<LmdbStore>, HomeError> {
         let folder = self.chain_folder(params.genesis_id());
         if folder.join(DATA_FILE).is_file() {
-            return Ok(Some(LmdbStore::open(&folder, params)?));
+            return match LmdbStore::open_existing(&folder, params) {
+                // Its writer is making it just now.
+                Err(OpenError::Missing { .. }) => Ok(None),
+                opened => Ok(Some(opened?)),
+            };
         }
         if self.chain_record().exists() {
             return Err(self.chain_missing(params));
@@ -59,9 +71,16 @@ impl Home {
     ///
     /// # Errors
     /// When the name is the old one, or the system refuses.
-    pub fn reset_chain(&self, params: &ChainParams, lock: &HomeLock) -> Result<OpenChain, HomeError> {
+    pub fn reset_chain(
+        &self,
+        params: &ChainParams,
+        lock: &HomeLock,
+    ) -> Result<OpenChain, HomeError> {
         let old = remembered_params(&self.path)?;
-        if old.as_ref().is_some_and(|old| old.network_name == params.network_name) {
+        if old
+            .as_ref()
+            .is_some_and(|old| old.network_name == params.network_name)
+        {
             return Err(HomeError::SameName {
                 name: params.network_name.clone(),
             });

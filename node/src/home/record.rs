@@ -1,7 +1,7 @@
 //! What a home remembers of the chain it is part of: the chain's parameters, so that they
 //! need not be given again and cannot be changed by mistake.
 
-use super::{CHAIN_RECORD, Home, HomeError, write_atomically};
+use super::{CHAIN_RECORD, CHAINS, Home, HomeError, write_atomically};
 use mvb_protocol::{
     amount::Amount,
     params::{ChainParams, RULES_VERSION},
@@ -63,7 +63,7 @@ pub fn remembered_params(home: &Path) -> Result<Option<ChainParams>, RecordError
     let path = home.join(CHAIN_RECORD);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(only_chain(home)),
         Err(error) => {
             return Err(RecordError::Unreadable {
                 path,
@@ -72,6 +72,16 @@ pub fn remembered_params(home: &Path) -> Result<Option<ChainParams>, RecordError
         }
     };
     read_record(&text, path).map(Some)
+}
+
+/// A crash between making a chain and writing its record leaves one chain without a record.
+fn only_chain(home: &Path) -> Option<ChainParams> {
+    let mut stored: Vec<ChainParams> = fs::read_dir(home.join(CHAINS))
+        .ok()?
+        .flatten()
+        .filter_map(|folder| mvb_storage::stored_params(&folder.path()).ok().flatten())
+        .collect();
+    stored.pop().filter(|_| stored.is_empty())
 }
 
 fn read_record(text: &str, path: PathBuf) -> Result<ChainParams, RecordError> {
