@@ -6,6 +6,7 @@ pub mod block_server;
 pub mod chain_manager;
 pub mod datagrams;
 pub mod env;
+pub mod fork_resolver;
 pub mod frames;
 pub mod gossip_broadcaster;
 pub mod messages;

@@ -1,0 +1,397 @@
+//! The ForkResolver: hears what peers claim, and brings this node to the best chain that
+//! one of them can prove. It owns the table of peers and the sessions with their block
+//! servers; each session is a task of this actor and ends with it.
+//!
+//! It hands blocks to the ChainManager and never judges one by itself; it never answers a
+//! datagram, and never takes one for evidence.
+
+mod download;
+mod memory;
+mod peers;
+mod plan;
+mod session;
+
+use crate::{
+    env::Env,
+    messages::{ConnectBranch, PeerStatus, SyncChanged, TipChanged},
+    recent::Recent,
+    view::{Counters, PeersView, SyncView},
+};
+use actix::prelude::*;
+use download::{Download, Report, Shared};
+use mvb_protocol::{
+    chain::Tip,
+    hash::BlockId,
+    numbers::{Height, Timestamp},
+    wire::{NodeId, Status},
+};
+use peers::{Ended, Heard, Order, Peers, PeersConfig};
+use session::{Conclusion, Session, SessionError};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+pub use session::Deadlines;
+
+/// How often peers are looked at again though nothing was heard.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How many statuses may wait; more are dropped and counted by whoever sends them.
+const MAILBOX: usize = 256;
+
+/// How many branches that broke a rule are remembered.
+const REFUSED_CAPACITY: usize = 4_096;
+
+/// How many addresses of other networks are remembered, so that each is told of once.
+const STRANGERS_CAPACITY: usize = 256;
+
+/// How long nothing is fetched after this node's store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// The shortest time for which a silent peer is remembered.
+const FORGET_LEAST: Duration = Duration::from_secs(30);
+
+/// What the resolver is told at its start.
+#[derive(Clone, Debug)]
+pub struct ResolverConfig {
+    /// How often peers announce themselves; pinned ones are asked as often.
+    pub status_interval: Duration,
+    /// The most peers fetched from at once.
+    pub max_fetches: usize,
+    /// Block servers to ask whether or not a datagram of theirs was heard.
+    pub pinned: Vec<SocketAddr>,
+    /// How long peers may take.
+    pub deadlines: Deadlines,
+}
+
+impl Default for ResolverConfig {
+    fn default() -> Self {
+        Self {
+            status_interval: Duration::from_secs(5),
+            max_fetches: 8,
+            pinned: Vec::new(),
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+/// Whom the resolver talks to.
+#[derive(Clone)]
+pub struct ResolverPorts {
+    /// The ChainManager.
+    pub chain: Recipient<ConnectBranch>,
+    /// The Miner, where there is one.
+    pub miner: Option<Recipient<SyncChanged>>,
+}
+
+/// The actor.
+pub struct ForkResolver {
+    shared: Shared,
+    config: ResolverConfig,
+    miner: Option<Recipient<SyncChanged>>,
+    peers: Peers,
+    /// The downloads at work, with what each peer claims.
+    downloads: BTreeMap<SocketAddr, Height>,
+    catching_up: bool,
+    not_before: Instant,
+    last_heard: Option<Timestamp>,
+    strangers: Recent<IpAddr, ()>,
+    other_network: Option<String>,
+    is_view_due: bool,
+}
+
+/// A session says how far it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SessionReport {
+    endpoint: SocketAddr,
+    event: SessionEvent,
+}
+
+enum SessionEvent {
+    Greeted(NodeId, Tip),
+    Download(Report),
+}
+
+impl ForkResolver {
+    /// A resolver that begins once it is started as an actor.
+    pub fn new(env: Env, config: ResolverConfig, ports: ResolverPorts) -> Self {
+        let now = Instant::now();
+        let table = PeersConfig {
+            own: env.node,
+            max_fetches: config.max_fetches.max(1),
+            poll: config.status_interval,
+            forget: FORGET_LEAST.max(config.status_interval * 6),
+        };
+        Self {
+            peers: Peers::new(table, &config.pinned, now),
+            shared: Shared {
+                env,
+                chain: ports.chain,
+                refused: Rc::new(Recent::new(REFUSED_CAPACITY).into()),
+                budget: Rc::default(),
+            },
+            config,
+            miner: ports.miner,
+            downloads: BTreeMap::new(),
+            catching_up: false,
+            not_before: now,
+            last_heard: None,
+            strangers: Recent::new(STRANGERS_CAPACITY),
+            other_network: None,
+            is_view_due: false,
+        }
+    }
+}
+
+impl Actor for ForkResolver {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(TICK, |resolver, ctx| {
+            resolver.peers.forget(Instant::now());
+            resolver.look(ctx);
+            if std::mem::take(&mut resolver.is_view_due) {
+                resolver.publish();
+            }
+        });
+        self.look(ctx);
+    }
+}
+
+impl Handler<PeerStatus> for ForkResolver {
+    type Result = ();
+
+    fn handle(&mut self, message: PeerStatus, ctx: &mut Self::Context) {
+        let PeerStatus { status, source } = message;
+        if self.is_other_network(&status, source.ip()) {
+            return;
+        }
+        // Only ever the datagram's own source, so that nobody can point this node at others.
+        let endpoint = SocketAddr::new(source.ip(), status.endpoint.port);
+        let (node, claim) = (status.endpoint.node, status.announcement.tip);
+        let wall = self.shared.env.clock.now();
+        match self.peers.hear(endpoint, node, claim, wall, Instant::now()) {
+            Heard::Echo => {}
+            Heard::NoRoom => Counters::count(&self.shared.env.view.counters.dropped_datagrams),
+            Heard::Noted => {
+                self.last_heard = Some(wall);
+                self.is_view_due = true;
+                if claim.is_better_than(&self.tip()) {
+                    self.look(ctx);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<TipChanged> for ForkResolver {
+    type Result = ();
+
+    fn handle(&mut self, _: TipChanged, ctx: &mut Self::Context) {
+        self.is_view_due = true;
+        self.look(ctx);
+    }
+}
+
+impl Handler<SessionReport> for ForkResolver {
+    type Result = ();
+
+    fn handle(&mut self, message: SessionReport, _: &mut Self::Context) {
+        let SessionReport { endpoint, event } = message;
+        let wall = self.shared.env.clock.now();
+        match event {
+            SessionEvent::Greeted(node, tip) => {
+                self.last_heard = Some(wall);
+                self.peers.greeted(endpoint, node, tip, wall);
+            }
+            SessionEvent::Download(Report::Downloading { claimed }) => {
+                self.downloads.insert(endpoint, claimed);
+                self.tell_miner();
+            }
+            SessionEvent::Download(Report::Adopted { blocks }) => {
+                self.peers.adopted(endpoint, blocks, Instant::now());
+            }
+        }
+        self.is_view_due = true;
+    }
+}
+
+/// How a session ended.
+struct SessionEnd {
+    result: Result<(), SessionError>,
+    adopted: bool,
+}
+
+impl ForkResolver {
+    /// This node's tip. The ChainManager publishes it before it says that it changed.
+    fn tip(&self) -> Tip {
+        self.shared.env.view.chain.borrow().tip
+    }
+
+    /// Starts every session that should be at work now.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        if now < self.not_before {
+            return;
+        }
+        while let Some(order) = self.peers.next(self.tip(), now) {
+            let Order { endpoint, claim } = order;
+            tracing::debug!(%endpoint, claim = claim.map(|tip| tip.height.0), "asking a peer");
+            let session = run_session(
+                self.shared.clone(),
+                self.config.deadlines.clone(),
+                endpoint,
+                ctx.address(),
+            );
+            ctx.spawn(session.into_actor(self).map(move |end, resolver, ctx| {
+                resolver.session_ended(endpoint, end);
+                resolver.look(ctx);
+            }));
+        }
+    }
+
+    fn session_ended(&mut self, endpoint: SocketAddr, end: SessionEnd) {
+        let now = Instant::now();
+        let conclusion = match &end.result {
+            Ok(()) => Conclusion::Fine {
+                adopted: end.adopted,
+            },
+            Err(error) => error.conclusion(),
+        };
+        if let Err(error) = &end.result {
+            self.report_failure(endpoint, error, conclusion);
+        }
+        if conclusion == Conclusion::OwnFault {
+            self.not_before = now + STORE_PAUSE;
+        }
+        let tip = self.tip;
+        self.peers
+            .finished(endpoint, Ended { conclusion, tip }, now);
+        self.downloads.remove(&endpoint);
+        self.tell_miner();
+        self.is_view_due = true;
+    }
+
+    fn report_failure(
+        &mut self,
+        endpoint: SocketAddr,
+        error: &SessionError,
+        conclusion: Conclusion,
+    ) {
+        let counters = &self.shared.env.view.counters;
+        match (error, conclusion) {
+            (SessionError::Echo, _) => {}
+            (SessionError::OtherNetwork { differences }, _) => {
+                Counters::count(&counters.other_network);
+                let differences = differences.clone();
+                self.tell_of_stranger(endpoint.ip(), &differences);
+            }
+            (_, Conclusion::Misbehaved) => {
+                Counters::count(&counters.failed_sessions);
+                tracing::warn!(%endpoint, %error, "peer misbehaved, it is left alone for a while");
+            }
+            (SessionError::Timeout { .. }, _) => {
+                Counters::count(&counters.failed_sessions);
+                tracing::debug!(%endpoint, %error, "session failed");
+            }
+            _ => tracing::debug!(%endpoint, %error, "session failed"),
+        }
+    }
+
+    fn is_other_network(&mut self, status: &Status, address: IpAddr) -> bool {
+        let (ours, theirs) = (&self.shared.env.params, &status.announcement.params);
+        if **ours == *theirs {
+            return false;
+        }
+        Counters::count(&self.shared.env.view.counters.other_network);
+        if self.strangers.get(&address).is_none() {
+            let differences = ours.differences(theirs).join("; ");
+            self.tell_of_stranger(address, &differences);
+        }
+        true
+    }
+
+    /// Says once a peer in what its network differs.
+    fn tell_of_stranger(&mut self, address: IpAddr, differences: &str) {
+        if !self.strangers.insert(address, ()) {
+            return;
+        }
+        let text = format!("peer {address} runs {differences}");
+        tracing::info!("{text}; it is ignored");
+        self.other_network = Some(text);
+        self.publish();
+    }
+
+    fn tell_miner(&mut self) {
+        let catching_up = !self.downloads.is_empty();
+        if catching_up != self.catching_up {
+            self.catching_up = catching_up;
+            if let Some(miner) = &self.miner {
+                miner.do_send(SyncChanged { catching_up });
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let sync = self.downloads.iter().max_by_key(|(_, claimed)| **claimed);
+        self.shared.env.view.peers.send_replace(PeersView {
+            peers: self.peers.view(),
+            last_heard: self.last_heard,
+            sync: sync.map(|(peer, claimed)| SyncView {
+                peer: *peer,
+                height: self.tip().height,
+                claimed: *claimed,
+            }),
+            other_network: self.other_network.clone(),
+        });
+    }
+}
+
+/// One session from the connection to its end. Every wait in it has a deadline, so that it
+/// always ends.
+async fn run_session(
+    shared: Shared,
+    deadlines: Deadlines,
+    endpoint: SocketAddr,
+    resolver: Addr<ForkResolver>,
+) -> SessionEnd {
+    let adopted = Cell::new(false);
+    let report = |event| resolver.do_send(SessionReport { endpoint, event });
+    let result = async {
+        let (mut session, hello) = Session::dial(&shared.env, endpoint, &deadlines).await?;
+        let claimed = hello.announcement.tip;
+        report(SessionEvent::Greeted(hello.node, claimed));
+        let ours = shared.env.view.chain.borrow().tip;
+        if !claimed.is_better_than(&ours) {
+            return Ok(());
+        }
+        session.greet(&shared.env, ours).await?;
+        let on_report = |event| {
+            adopted.set(adopted.get() || matches!(event, Report::Adopted { .. }));
+            report(SessionEvent::Download(event));
+        };
+        let env = shared.env.clone();
+        Download::new(shared, &mut session, claimed.height, &on_report)
+            .run()
+            .await?;
+        // Its whole chain was seen by now.
+        let ours = env.view.chain.borrow().tip;
+        if claimed.is_better_than(&ours) {
+            let claimed: BlockId = claimed.id;
+            return Err(SessionError::Unproven { claimed });
+        }
+        Ok(())
+    }
+    .await;
+    SessionEnd {
+        result,
+        adopted: adopted.get(),
+    }
+}

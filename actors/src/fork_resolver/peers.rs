@@ -1,0 +1,434 @@
+//! What peers claim, which of them is asked next, and what follows from how it went. A
+//! plain table that decides; it opens no connection and reads no clock.
+//!
+//! A datagram is never evidence: anybody can forge its source. So what a datagram says can
+//! only start a fetch, and a claim that comes to nothing is held against that claim at that
+//! endpoint, never against the endpoint. What a TCP session showed is evidence about its
+//! endpoint: it makes a peer proven, or pauses it.
+
+use crate::{fork_resolver::session::Conclusion, view::PeerView};
+use mvb_protocol::{chain::Tip, hash::BlockId, numbers::Timestamp, wire::NodeId};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The most peers remembered, pinned ones aside.
+const MAX_PEERS: usize = 512;
+
+/// The most of them at one address; on one machine every node is at the same.
+const MAX_PEERS_PER_ADDRESS: usize = 64;
+
+/// The most claims backed off from.
+const MAX_BACK_OFFS: usize = 4_096;
+
+/// How long a fetch alone covers its tip and its peer; when it has come to nothing by then,
+/// another peer may be asked for the same.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// How long an adopted batch of blocks extends that.
+const PROGRESS_COVERS: Duration = Duration::from_secs(2);
+
+/// The least blocks in a batch that extends it, so that a peer that trickles does not.
+const PROGRESS_BLOCKS: usize = 16;
+
+/// While a fetch adopts blocks, claims up to so many blocks above its own wait for it.
+const COVERED_HEIGHTS: u64 = 100;
+
+/// How long a peer is left alone after a session that brought nothing.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The most unproven peers asked in a second: what forged statuses can make this node do.
+const UNPROVEN_PER_SECOND: u32 = 32;
+
+/// The first and the longest back-off after a claim that came to nothing.
+const CLAIM_BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// The same where the peer could not be reached, which soon may change.
+const REACH_BACK_OFF: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
+
+/// The same for peers that misbehaved.
+const PAUSE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
+
+/// What the table is told at its start.
+#[derive(Clone, Debug)]
+pub struct PeersConfig {
+    /// This node.
+    pub own: NodeId,
+    /// The most fetches at once.
+    pub max_fetches: usize,
+    /// How often a pinned peer is asked though no datagram came from it.
+    pub poll: Duration,
+    /// How long a peer that is not heard is remembered.
+    pub forget: Duration,
+}
+
+/// What became of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It is this node's own.
+    Echo,
+    /// It was noted.
+    Noted,
+    /// The table is full of better peers.
+    NoRoom,
+}
+
+/// Whom to ask now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The peer's block server.
+    pub endpoint: SocketAddr,
+    /// What it claims, if that is why.
+    pub claim: Option<Tip>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// What follows for the peer.
+    pub conclusion: Conclusion,
+    /// This node's tip now.
+    pub tip: Tip,
+}
+
+/// The table.
+pub struct Peers {
+    config: PeersConfig,
+    peers: BTreeMap<SocketAddr, Peer>,
+    back_offs: BTreeMap<(SocketAddr, BlockId), BackOff>,
+    second: Instant,
+    started_this_second: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Peer {
+    node: Option<NodeId>,
+    claim: Option<Tip>,
+    heard: Timestamp,
+    heard_at: Instant,
+    pinned: bool,
+    proven: bool,
+    /// Sessions that brought nothing, in a row.
+    failures: u32,
+    /// Times it misbehaved.
+    strikes: u32,
+    not_before: Instant,
+    poll_at: Instant,
+    last_asked: Option<Instant>,
+    fetch: Option<Fetch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fetch {
+    claims: [Option<Tip>; 2],
+    covers_until: Instant,
+    adopts: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BackOff {
+    failures: u32,
+    until: Instant,
+}
+
+impl Peer {
+    fn new(now: Instant, pinned: bool) -> Self {
+        Self {
+            node: None,
+            claim: None,
+            heard: Timestamp(0),
+            heard_at: now,
+            pinned,
+            proven: false,
+            failures: 0,
+            strikes: 0,
+            not_before: now,
+            poll_at: now,
+            last_asked: None,
+            fetch: None,
+        }
+    }
+
+    /// Whether forged datagrams alone cannot have brought it here.
+    fn is_trusted(&self) -> bool {
+        self.pinned || self.proven
+    }
+}
+
+impl Fetch {
+    /// Whether this fetch is likely to bring what `peer` claims as well.
+    fn covers(&self, own: Option<NodeId>, peer: &Peer, claim: &Tip, now: Instant) -> bool {
+        if now >= self.covers_until {
+            return false;
+        }
+        let mut claims = self.claims.iter().flatten();
+        own.is_some() && own == peer.node
+            || claims.any(|tip| {
+                let near = tip.height.0.saturating_add(COVERED_HEIGHTS);
+                tip.id == claim.id || self.adopts && claim.height.0 <= near
+            })
+    }
+}
+
+/// `first`, doubled for each failure before this one, at most `longest`.
+fn doubled([first, longest]: [Duration; 2], failures: u32) -> Duration {
+    first
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(longest)
+}
+
+impl Peers {
+    /// A table that knows the pinned peers only.
+    pub fn new(config: PeersConfig, pinned: &[SocketAddr], now: Instant) -> Self {
+        let peers = pinned
+            .iter()
+            .map(|endpoint| (*endpoint, Peer::new(now, true)))
+            .collect();
+        Self {
+            config,
+            peers,
+            back_offs: BTreeMap::new(),
+            second: now,
+            started_this_second: 0,
+        }
+    }
+
+    /// Notes what a status claims. `wall` is for people, `now` for decisions.
+    pub fn hear(
+        &mut self,
+        endpoint: SocketAddr,
+        node: NodeId,
+        claim: Tip,
+        wall: Timestamp,
+        now: Instant,
+    ) -> Heard {
+        if node == self.config.own {
+            return Heard::Echo;
+        }
+        if !self.peers.contains_key(&endpoint) {
+            if !self.make_room(endpoint.ip()) {
+                return Heard::NoRoom;
+            }
+            self.peers.insert(endpoint, Peer::new(now, false));
+        }
+        let Some(peer) = self.peers.get_mut(&endpoint) else {
+            return Heard::NoRoom;
+        };
+        peer.node = Some(node);
+        peer.claim = Some(claim);
+        peer.heard = wall;
+        peer.heard_at = now;
+        Heard::Noted
+    }
+
+    /// Drops the unproven peer that was heard longest ago, at a crowded address one of
+    /// that address. Proven and pinned ones stay, and those being asked.
+    fn make_room(&mut self, address: IpAddr) -> bool {
+        let at_address = self.peers.keys().filter(|e| e.ip() == address).count();
+        let crowded = at_address >= MAX_PEERS_PER_ADDRESS;
+        if !crowded && self.peers.len() < MAX_PEERS {
+            return true;
+        }
+        let victim = self
+            .peers
+            .iter()
+            .filter(|(endpoint, peer)| {
+                !peer.is_trusted() && peer.fetch.is_none() && (!crowded || endpoint.ip() == address)
+            })
+            .min_by_key(|(endpoint, peer)| (peer.heard_at, **endpoint))
+            .map(|(endpoint, _)| *endpoint);
+        match victim {
+            Some(endpoint) => self.peers.remove(&endpoint).is_some(),
+            None => false,
+        }
+    }
+
+    /// Whom to ask now, if anybody; it then counts as being asked until [`Self::finished`].
+    pub fn next(&mut self, ours: Tip, now: Instant) -> Option<Order> {
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            self.second = now;
+            self.started_this_second = 0;
+        }
+        let asked = self.peers.values().filter(|peer| peer.fetch.is_some());
+        let unproven = asked.clone().filter(|peer| !peer.is_trusted()).count();
+        if asked.count() >= self.config.max_fetches {
+            return None;
+        }
+        let room_for_unproven = unproven < self.config.max_fetches.div_ceil(2)
+            && self.started_this_second < UNPROVEN_PER_SECOND;
+        let order = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_trusted() || room_for_unproven)
+            .filter(|(_, peer)| peer.fetch.is_none() && peer.not_before <= now)
+            .filter_map(|(endpoint, peer)| {
+                let claim = peer
+                    .claim
+                    .filter(|claim| self.is_interesting(*endpoint, peer, claim, ours, now));
+                let due = claim.is_some() || peer.pinned && peer.poll_at <= now;
+                due.then_some((*endpoint, peer, claim))
+            })
+            .min_by_key(|(endpoint, peer, _)| {
+                (
+                    !peer.is_trusted(),
+                    peer.failures,
+                    peer.last_asked,
+                    *endpoint,
+                )
+            })
+            .map(|(endpoint, _, claim)| Order { endpoint, claim })?;
+        let peer = self.peers.get_mut(&order.endpoint)?;
+        peer.last_asked = Some(now);
+        peer.fetch = Some(Fetch {
+            claims: [order.claim, None],
+            covers_until: now + HEAD_START,
+            adopts: false,
+        });
+        if !peer.is_trusted() {
+            self.started_this_second += 1;
+        }
+        Some(order)
+    }
+
+    /// A claim is worth a fetch when it is better than this node's tip, did not just come
+    /// to nothing, and no fetch at work is likely to settle it.
+    fn is_interesting(
+        &self,
+        endpoint: SocketAddr,
+        peer: &Peer,
+        claim: &Tip,
+        ours: Tip,
+        now: Instant,
+    ) -> bool {
+        let backed_off = self
+            .back_offs
+            .get(&(endpoint, claim.id))
+            .is_some_and(|back_off| now < back_off.until);
+        claim.is_better_than(&ours)
+            && !backed_off
+            && !self.peers.values().any(|other| {
+                other
+                    .fetch
+                    .is_some_and(|fetch| fetch.covers(other.node, peer, claim, now))
+            })
+    }
+
+    /// A session has heard the peer's Hello.
+    pub fn greeted(&mut self, endpoint: SocketAddr, node: NodeId, tip: Tip, wall: Timestamp) {
+        if let Some(peer) = self.peers.get_mut(&endpoint) {
+            peer.node = Some(node);
+            peer.claim = Some(tip);
+            peer.heard = wall;
+            if let Some(fetch) = &mut peer.fetch {
+                fetch.claims[1] = Some(tip);
+            }
+        }
+    }
+
+    /// A session had blocks adopted.
+    pub fn adopted(&mut self, endpoint: SocketAddr, blocks: usize, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&endpoint) else {
+            return;
+        };
+        peer.proven = true;
+        if let Some(fetch) = &mut peer.fetch
+            && blocks >= PROGRESS_BLOCKS
+        {
+            fetch.adopts = true;
+            fetch.covers_until = now + PROGRESS_COVERS;
+        }
+    }
+
+    /// A session has ended. Whatever the end, the peer is free to be asked again.
+    pub fn finished(&mut self, endpoint: SocketAddr, ended: Ended, now: Instant) {
+        let poll = self.config.poll;
+        let Some(peer) = self.peers.get_mut(&endpoint) else {
+            return;
+        };
+        let claims = peer.fetch.take().map(|fetch| fetch.claims);
+        let back_off = match ended.conclusion {
+            Conclusion::Fine { adopted } => {
+                peer.failures = 0;
+                if adopted {
+                    peer.strikes = 0;
+                } else {
+                    peer.not_before = now + QUIET;
+                }
+                CLAIM_BACK_OFF
+            }
+            Conclusion::Unreachable => {
+                peer.failures += 1;
+                REACH_BACK_OFF
+            }
+            Conclusion::Failed => {
+                peer.failures += 1;
+                CLAIM_BACK_OFF
+            }
+            Conclusion::Misbehaved => {
+                peer.failures += 1;
+                peer.strikes += 1;
+                peer.proven = false;
+                peer.not_before = now + doubled(PAUSE, peer.strikes);
+                CLAIM_BACK_OFF
+            }
+            Conclusion::OwnFault => return,
+        };
+        peer.poll_at = now + poll.saturating_mul(1 + peer.failures.min(11));
+        for claim in claims.into_iter().flatten().flatten() {
+            // A claim that this session has settled needs no back-off.
+            if claim.is_better_than(&ended.tip) {
+                self.back_off((endpoint, claim.id), back_off, now);
+            } else {
+                self.back_offs.remove(&(endpoint, claim.id));
+            }
+        }
+    }
+
+    fn back_off(&mut self, key: (SocketAddr, BlockId), span: [Duration; 2], now: Instant) {
+        if self.back_offs.len() >= MAX_BACK_OFFS && !self.back_offs.contains_key(&key) {
+            let first = self.back_offs.iter().min_by_key(|(_, entry)| entry.until);
+            if let Some(first) = first.map(|(key, _)| *key) {
+                self.back_offs.remove(&first);
+            }
+        }
+        let entry = self.back_offs.entry(key).or_insert(BackOff {
+            failures: 0,
+            until: now,
+        });
+        entry.failures = entry.failures.saturating_add(1);
+        entry.until = now + doubled(span, entry.failures);
+    }
+
+    /// Forgets peers that have fallen silent, and claims whose back-off is long over.
+    pub fn forget(&mut self, now: Instant) {
+        let silent = self.config.forget;
+        self.peers.retain(|_, peer| {
+            peer.pinned
+                || peer.fetch.is_some()
+                || peer.not_before > now
+                || now.saturating_duration_since(peer.heard_at) < silent
+        });
+        let longest = CLAIM_BACK_OFF[1];
+        self.back_offs
+            .retain(|_, entry| now < entry.until + longest);
+    }
+
+    /// The peers for people to see.
+    pub fn view(&self) -> Vec<PeerView> {
+        self.peers
+            .iter()
+            .filter_map(|(address, peer)| {
+                Some(PeerView {
+                    address: *address,
+                    node: peer.node?,
+                    tip: peer.claim?,
+                    heard: peer.heard,
+                    proven: peer.proven,
+                })
+            })
+            .collect()
+    }
+}

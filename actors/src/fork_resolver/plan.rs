@@ -1,0 +1,189 @@
+//! What to download from a peer: its headers judged from the fork point on, until they
+//! prove a better chain than this node's. Only the ids are kept, 32 bytes a block.
+
+use crate::fork_resolver::session::SessionError;
+use mvb_protocol::{
+    block::Header,
+    chain::{ChainSnapshot, ChainStore, StoreError, Tip},
+    hash::BlockId,
+    locator::{MAX_LOCATOR, locator},
+    numbers::Timestamp,
+    params::ChainParams,
+    validate::{BlockError, HeaderChain, ValidationError, Verdict},
+    wire::MAX_HEADERS,
+};
+use std::sync::Arc;
+
+/// The most headers followed on a branch that is not yet proven better: 16 MB of ids.
+const MAX_CANDIDATE: usize = 500_000;
+
+/// Where this node's chain stands when a plan is begun.
+pub struct Start {
+    /// Its tip.
+    pub tip: Tip,
+    /// Its locator.
+    pub locator: Vec<BlockId>,
+}
+
+impl Start {
+    /// Reads it from the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn read(chain: &dyn ChainSnapshot) -> Result<Self, StoreError> {
+        Ok(Self {
+            tip: chain.tip()?,
+            locator: locator(chain)?,
+        })
+    }
+}
+
+/// A peer's branch as far as its headers were judged.
+pub struct Candidate {
+    ours: Tip,
+    chain: HeaderChain,
+    /// The blocks after the fork point, the lowest first.
+    ids: Vec<BlockId>,
+    is_extension: bool,
+    /// Headers judged so far; more than `ids` where the page began with known blocks.
+    ended: bool,
+    refused: Option<(BlockId, BlockError)>,
+}
+
+/// What a page of headers amounts to.
+pub enum Page {
+    /// Nothing that this node does not have.
+    Known,
+    /// A branch.
+    Candidate(Box<Candidate>),
+}
+
+impl Candidate {
+    /// Judges the first page of headers after this node's locator.
+    ///
+    /// # Errors
+    /// When the headers are no chain on this one, break a rule, or the store fails.
+    pub fn begin(
+        store: &Arc<dyn ChainStore>,
+        params: &ChainParams,
+        headers: &[Header],
+        now: Timestamp,
+    ) -> Result<Page, SessionError> {
+        let snapshot = store.snapshot()?;
+        let mut fresh = headers;
+        // This node may have adopted some of these blocks since it asked.
+        while let Some((first, rest)) = fresh.split_first() {
+            if !snapshot.is_active(&first.id())? {
+                break;
+            }
+            fresh = rest;
+        }
+        let Some(first) = fresh.first() else {
+            return Ok(Page::Known);
+        };
+        let previous = first.previous;
+        if !snapshot.is_active(&previous)? {
+            return Err(SessionError::Unlinked { previous });
+        }
+        let chain = match HeaderChain::ending_at(&*snapshot, params, previous) {
+            Ok(chain) => chain,
+            Err(ValidationError::Store(error)) => return Err(error.into()),
+            Err(ValidationError::Rule(_)) => return Err(SessionError::Unlinked { previous }),
+        };
+        let ours = snapshot.tip()?;
+        let mut candidate = Self {
+            ours,
+            is_extension: previous == ours.id,
+            chain,
+            ids: Vec::new(),
+            ended: false,
+            refused: None,
+        };
+        candidate.extend(params, fresh, now)?;
+        candidate.ended |= headers.len() < MAX_HEADERS;
+        Ok(Page::Candidate(Box::new(candidate)))
+    }
+
+    /// Judges the next page of headers of the same branch.
+    ///
+    /// # Errors
+    /// When a header breaks a rule, or the branch grows too long.
+    pub fn extend(
+        &mut self,
+        params: &ChainParams,
+        headers: &[Header],
+        now: Timestamp,
+    ) -> Result<(), SessionError> {
+        self.ended = headers.len() < MAX_HEADERS;
+        for header in headers {
+            if self.is_enough() {
+                break;
+            }
+            match self.chain.push(params, header, Some(now)) {
+                Ok(tip) => self.ids.push(tip.id),
+                Err(error) if error.verdict() == Verdict::NotYet => {
+                    self.ended = true;
+                    self.refused = Some((header.id(), error));
+                    break;
+                }
+                Err(error) => {
+                    let id = header.id();
+                    return Err(SessionError::BadBlock { id, error });
+                }
+            }
+        }
+        if self.ids.len() > MAX_CANDIDATE {
+            return Err(SessionError::TooLarge {
+                blocks: self.ids.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more need be judged: an extension takes all of a page, a fork only
+    /// what makes it the better chain, so that it is adopted in one step.
+    fn is_enough(&self) -> bool {
+        !self.is_extension && self.is_better()
+    }
+
+    /// Whether its work beats this node's chain.
+    pub fn is_better(&self) -> bool {
+        !self.ids.is_empty() && self.chain.tip().is_better_than(&self.ours)
+    }
+
+    /// Whether the peer has no more headers.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether it only adds to this node's chain.
+    pub fn is_extension(&self) -> bool {
+        self.is_extension
+    }
+
+    /// The blocks, the lowest first.
+    pub fn ids(&self) -> &[BlockId] {
+        &self.ids
+    }
+
+    /// Where the judged headers end.
+    pub fn tip(&self) -> Tip {
+        self.chain.tip()
+    }
+
+    /// The header that is too early to be judged, if that is where it ended.
+    pub fn refused(self) -> Option<(BlockId, BlockError)> {
+        self.refused
+    }
+
+    /// A locator for the headers after the last one judged. Should the peer have left this
+    /// branch meanwhile, its answer begins elsewhere.
+    pub fn locator(&self, start: &Start) -> Vec<BlockId> {
+        let mut ids = vec![self.chain.tip().id];
+        // Genesis stands last in the node's own locator and is kept.
+        let keep = MAX_LOCATOR - 1;
+        let skip = start.locator.len().saturating_sub(keep);
+        ids.extend(&start.locator[skip..]);
+        ids
+    }
+}
