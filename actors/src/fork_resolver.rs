@@ -271,7 +271,7 @@ impl ForkResolver {
         if conclusion == Conclusion::OwnFault {
             self.not_before = now + STORE_PAUSE;
         }
-        let tip = self.tip;
+        let tip = self.tip();
         self.peers
             .finished(endpoint, Ended { conclusion, tip }, now);
         self.downloads.remove(&endpoint);
