@@ -45,7 +45,12 @@ struct Shared {
     shutdown: AtomicBool,
     hashes: AtomicU64,
     searching: AtomicUsize,
+    on_idle: Option<OnIdle>,
 }
+
+/// Called by the last thread that leaves a job, each time: how long stopping takes is
+/// measured with it.
+pub type OnIdle = Box<dyn Fn() + Send + Sync>;
 
 struct ActiveJob {
     epoch: u64,
@@ -62,6 +67,18 @@ impl PoolSearcher {
     /// # Errors
     /// When the system gives no more threads.
     pub fn new(threads: usize) -> Result<Self, ThreadPoolBuildError> {
+        Self::build(threads, None)
+    }
+
+    /// The same, with an observer of the moments at which no thread searches any more.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn observed(threads: usize, on_idle: OnIdle) -> Result<Self, ThreadPoolBuildError> {
+        Self::build(threads, Some(on_idle))
+    }
+
+    fn build(threads: usize, on_idle: Option<OnIdle>) -> Result<Self, ThreadPoolBuildError> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("search-{i}"))
@@ -73,15 +90,11 @@ impl PoolSearcher {
             shutdown: AtomicBool::new(false),
             hashes: AtomicU64::new(0),
             searching: AtomicUsize::new(0),
+            on_idle,
         });
         let of_threads = shared.clone();
         pool.spawn_broadcast(move |_| of_threads.serve());
         Ok(Self { shared, pool })
-    }
-
-    /// How many threads are inside a job right now.
-    pub fn searching(&self) -> usize {
-        self.shared.searching.load(Ordering::SeqCst)
     }
 }
 
@@ -134,7 +147,11 @@ impl Shared {
         while let Some(job) = self.next_job() {
             self.searching.fetch_add(1, Ordering::SeqCst);
             self.search(&job);
-            self.searching.fetch_sub(1, Ordering::SeqCst);
+            if self.searching.fetch_sub(1, Ordering::SeqCst) == 1
+                && let Some(on_idle) = &self.on_idle
+            {
+                on_idle();
+            }
         }
     }
 
