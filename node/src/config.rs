@@ -10,11 +10,11 @@ mod settings;
 mod sources;
 mod table;
 
-pub use settings::{NetworkKind, Settings};
+pub use settings::Settings;
 pub use sources::{Source, parse_set};
 pub use table::{PARAMETERS, Parameter};
 
-use crate::home;
+use crate::{home, transport::Network};
 use mvb_protocol::params::{ChainParams, ParamsError};
 use sources::Given;
 use std::{
@@ -258,7 +258,7 @@ impl Config {
             .validate()
             .map_err(|error| self.of_params(error))?;
         let default = ChainParams::default().network_name;
-        if self.network == NetworkKind::Lan && self.chain.network_name == default {
+        if self.network == Network::Lan && self.chain.network_name == default {
             return Err(ConfigError::LanNeedsName {
                 name: default,
                 remembered,

@@ -4,6 +4,8 @@
 pub mod config;
 pub mod home;
 pub mod resident;
+pub mod running;
 pub mod system;
 pub mod transport;
 pub mod wallet;
+pub mod wiring;

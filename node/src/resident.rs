@@ -98,6 +98,11 @@ impl ResidentWriter {
         }
     }
 
+    /// How often it is to write at least.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Replaces the file by what the actors show now.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
 };
 use mvb_actors::{
     block_server::BlockServerConfig,
-    env::{Env, NoSearcher, RandomStream, Searcher, WallClock},
+    env::{Env, NoSearcher, RandomStream, Searcher},
     fork_resolver::ResolverConfig,
     gossip_broadcaster::GossipConfig,
     miner::MinerConfig,
@@ -112,9 +112,14 @@ pub async fn start(home: &Home, config: &Config, work: Work) -> Result<Running, 
     let outbox = Arc::new(Outbox::open(&home.outbox_folder(params.genesis_id()))?);
     let searcher: Rc<dyn Searcher> = match work {
         Work::Follow => Rc::new(NoSearcher),
-        Work::Mine { threads, .. } => Rc::new(PoolSearcher::new(threads).map_err(|error| {
-            RunError::Search { threads, reason: error.to_string() }
-        })?),
+        Work::Mine { threads, .. } => {
+            Rc::new(
+                PoolSearcher::new(threads).map_err(|error| RunError::Search {
+                    threads,
+                    reason: error.to_string(),
+                })?,
+            )
+        }
     };
     let tip = store.snapshot()?.tip()?;
     let env = Env {
@@ -200,12 +205,7 @@ fn limits(config: &Config) -> NodeConfig {
 /// Every status interval, and whenever the tip changes: tells other processes what this
 /// one sees, notes in which blocks the home's payments stand, and frees what crashed
 /// readers held.
-async fn keep_house(
-    env: Env,
-    writer: ResidentWriter,
-    store: Arc<LmdbStore>,
-    outbox: Arc<Outbox>,
-) {
+async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, outbox: Arc<Outbox>) {
     let mut tip = env.view.chain.subscribe();
     let mut interval = tokio::time::interval(writer.interval());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -221,9 +221,9 @@ async fn keep_house(
         }
         let outbox = outbox.clone();
         let observed = env.read(move |chain| {
-            outbox
-                .observe(chain)
-                .map_err(|error| StoreError::Io { reason: error.to_string() })
+            outbox.observe(chain).map_err(|error| StoreError::Io {
+                reason: error.to_string(),
+            })
         });
         if let Err(error) = observed.await {
             tracing::warn!(%error, "cannot note which payments are confirmed");

@@ -79,8 +79,16 @@ impl Drop for Node {
 /// When a port cannot be bound or the store cannot be read; nothing is left running then.
 pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node, StartError> {
     let bind = |what| move |error| StartError::Bind { what, error };
-    let statuses = env.net.open(Channel::Status).await.map_err(bind("status port"))?;
-    let payments = env.net.open(Channel::Transactions).await.map_err(bind("transaction port"))?;
+    let statuses = env
+        .net
+        .open(Channel::Status)
+        .await
+        .map_err(bind("status port"))?;
+    let payments = env
+        .net
+        .open(Channel::Transactions)
+        .await
+        .map_err(bind("transaction port"))?;
     let listener = match role {
         Role::Miner(_) => Some(env.net.listen().await.map_err(bind("block-server port"))?),
         Role::Wallet => None,
@@ -104,8 +112,10 @@ pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node
     let chain_manager = ChainManager::new(env.clone(), listeners)?;
 
     if let Role::Miner(config) = role {
-        let ports =
-            MinerPorts { intake: intake.clone().recipient(), chain: chain.clone().recipient() };
+        let ports = MinerPorts {
+            intake: intake.clone().recipient(),
+            chain: chain.clone().recipient(),
+        };
         miner_context.run(Miner::new(env.clone(), config, ports)?);
     }
     chain_context.run(chain_manager);
@@ -120,7 +130,10 @@ pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node
     gossip_context.run(GossipBroadcaster::new(
         env.clone(),
         config.gossip,
-        port.map(|port| Endpoint { node: env.node, port }),
+        port.map(|port| Endpoint {
+            node: env.node,
+            port,
+        }),
         intake.clone().recipient(),
     ));
     resolver_context.run(ForkResolver::new(
@@ -132,14 +145,26 @@ pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node
         },
     ));
     if let Some(listener) = listener {
-        BlockServer::new(env.clone(), config.block_server, listener, intake.clone().recipient())
-            .start();
+        BlockServer::new(
+            env.clone(),
+            config.block_server,
+            listener,
+            intake.clone().recipient(),
+        )
+        .start();
     }
 
-    let ports =
-        DatagramPorts { intake: intake.clone().recipient(), resolver: resolver.recipient() };
+    let ports = DatagramPorts {
+        intake: intake.clone().recipient(),
+        resolver: resolver.recipient(),
+    };
     let receive = |channel, socket| {
-        tokio::task::spawn_local(datagrams::receive(env.clone(), channel, socket, ports.clone()))
+        tokio::task::spawn_local(datagrams::receive(
+            env.clone(),
+            channel,
+            socket,
+            ports.clone(),
+        ))
     };
     Ok(Node {
         port,

@@ -1,10 +1,12 @@
 //! The typed values of all parameters. The table beside this file reads and shows them;
 //! the wiring and the wallet use them.
 
-use crate::wallet::{KeyName, Party};
+use crate::{
+    transport::Network,
+    wallet::{KeyName, Party},
+};
 use mvb_protocol::{keys::Curve, params::ChainParams};
 use std::{
-    fmt,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -37,7 +39,7 @@ pub struct Settings {
     /// Where the keys are.
     pub key_store_dir: PathBuf,
     /// How far the network reaches.
-    pub network: NetworkKind,
+    pub network: Network,
     /// The interfaces to use on a LAN, by name or address; empty means all.
     pub interfaces: Vec<String>,
     /// Nodes that are asked whether they announce themselves or not.
@@ -50,16 +52,6 @@ pub struct Settings {
     pub mempool_bytes: usize,
     /// The most payments a second from one source.
     pub mempool_per_source_per_second: u32,
-}
-
-/// How far a network reaches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NetworkKind {
-    /// This machine only: nothing leaves it.
-    #[default]
-    Local,
-    /// This machine and the networks its interfaces are on.
-    Lan,
 }
 
 impl Settings {
@@ -76,7 +68,7 @@ impl Settings {
             block_server_port: 2607,
             transaction_port: 2608,
             key_store_dir: home.to_owned(),
-            network: NetworkKind::Local,
+            network: Network::Local,
             interfaces: Vec::new(),
             peers: Vec::new(),
             threads: None,
@@ -91,14 +83,5 @@ impl Settings {
         self.threads
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get)
-    }
-}
-
-impl fmt::Display for NetworkKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Local => "local",
-            Self::Lan => "lan",
-        })
     }
 }

@@ -1,7 +1,8 @@
 //! The one table of parameters. A new parameter is a field in [`Settings`] and a row here;
 //! files, environment, command line and `mvb config` follow from it.
 
-use super::settings::{NetworkKind, Settings};
+use super::settings::Settings;
+use crate::transport::Network;
 use mvb_protocol::{amount::Amount, keys::Curve, wire::MIN_ANNOUNCED_PORT};
 use std::{
     num::NonZeroUsize,
@@ -181,7 +182,7 @@ pub static PARAMETERS: &[Parameter] = &[
         "how far the network reaches: this machine only, or also the networks its interfaces are on",
         network,
         |text, _| {
-            [NetworkKind::Local, NetworkKind::Lan]
+            [Network::Local, Network::Lan]
                 .into_iter()
                 .find(|kind| kind.to_string() == text)
         },
