@@ -1,6 +1,8 @@
 //! The frozen vectors: this crate's rules must say what `docs/vectors` says, and say it of
 //! these files alone, so that a change of the rules or of the wire cannot pass unseen.
 
+#![allow(clippy::unwrap_used)] // A test may, its helpers too.
+
 #[path = "vectors/generate.rs"]
 mod generate;
 

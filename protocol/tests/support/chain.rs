@@ -105,7 +105,7 @@ impl MemoryChain {
     /// # Errors
     /// The rule it breaks.
     pub fn submit(&mut self, block: &Block, now: Timestamp) -> Result<(), BlockError> {
-        let clock = self.headers.get(&block.id()).is_none().then_some(now);
+        let clock = (!self.headers.contains_key(&block.id())).then_some(now);
         match HeaderChain::ending_at(self, &self.params, block.header.previous) {
             Ok(mut parent) => parent.push(&self.params, &block.header, clock)?,
             Err(ValidationError::Rule(error)) => return Err(error),

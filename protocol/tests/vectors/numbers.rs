@@ -135,70 +135,39 @@ pub fn targets() -> Value {
 }
 
 pub fn retargets() -> Value {
-    let (slow, fast) = (|i: u64| 15_000 * i, |i: u64| 2_500 * i);
-    let cases: Vec<(&str, u32, u8, u8, u64, Box<dyn Fn(u64) -> u64>)> = vec![
-        ("fixed difficulty", 0, 20, 24, 90, Box::new(fast)),
-        ("no block yet", 10, 20, 20, 0, Box::new(fast)),
-        (
-            "one block too few for a window",
-            10,
-            20,
-            24,
-            60,
-            Box::new(fast),
-        ),
-        ("the first full window", 10, 20, 24, 61, Box::new(fast)),
-        (
-            "only the last 61 blocks count",
-            10,
-            20,
-            24,
-            62,
-            Box::new(move |i| if i == 1 { 1 } else { fast(i) }),
-        ),
-        ("blocks on time", 10, 20, 24, 61, Box::new(|i| 10_000 * i)),
-        ("slow blocks", 10, 20, 24, 61, Box::new(slow)),
-        (
-            "slow blocks at the easiest target",
-            10,
-            20,
-            20,
-            61,
-            Box::new(slow),
-        ),
-        ("one millisecond a block", 10, 20, 24, 61, Box::new(|i| i)),
+    fn slow(i: u64) -> u64 {
+        15_000 * i
+    }
+    fn fast(i: u64) -> u64 {
+        2_500 * i
+    }
+    let cases: Vec<(&str, u32, u8, u8, u64, fn(u64) -> u64)> = vec![
+        ("fixed difficulty", 0, 20, 24, 90, fast),
+        ("no block yet", 10, 20, 20, 0, fast),
+        ("one block too few for a window", 10, 20, 24, 60, fast),
+        ("the first full window", 10, 20, 24, 61, fast),
+        ("only the last 61 blocks count", 10, 20, 24, 62, |i| {
+            if i == 1 { 1 } else { fast(i) }
+        }),
+        ("blocks on time", 10, 20, 24, 61, |i| 10_000 * i),
+        ("slow blocks", 10, 20, 24, 61, slow),
+        ("slow blocks at the easiest target", 10, 20, 20, 61, slow),
+        ("one millisecond a block", 10, 20, 24, 61, |i| i),
         (
             "a block of ten hours counts as six intervals",
             10,
             20,
             24,
             61,
-            Box::new(|i| 10_000 * i + if i > 50 { 36_000_000 } else { 0 }),
+            |i| 10_000 * i + if i > 50 { 36_000_000 } else { 0 },
         ),
-        (
-            "the longest interval",
-            86_400,
-            1,
-            9,
-            61,
-            Box::new(|i| 700_000_000 * i),
-        ),
-        (
-            "the shortest interval",
-            5,
-            64,
-            64,
-            61,
-            Box::new(|i| 4_999 * i),
-        ),
-        (
-            "the greatest timestamps",
-            60,
-            30,
-            31,
-            61,
-            Box::new(|i| u64::MAX - 61 + i),
-        ),
+        ("the longest interval", 86_400, 1, 9, 61, |i| {
+            700_000_000 * i
+        }),
+        ("the shortest interval", 5, 64, 64, 61, |i| 4_999 * i),
+        ("the greatest timestamps", 60, 30, 31, 61, |i| {
+            u64::MAX - 61 + i
+        }),
     ];
     let cases: Vec<Value> = cases
         .into_iter()
