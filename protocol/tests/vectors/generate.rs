@@ -6,6 +6,7 @@ pub mod chain;
 pub mod ledger;
 pub mod messages;
 pub mod numbers;
+mod refused;
 pub mod secrets;
 
 use mvb_protocol::params::ChainParams;

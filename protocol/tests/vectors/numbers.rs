@@ -134,6 +134,9 @@ pub fn targets() -> Value {
     })
 }
 
+/// What it shows, target_block_seconds, difficulty, the difficulty now, blocks, timestamps.
+type Retarget = (&'static str, u32, u8, u8, u64, fn(u64) -> u64);
+
 pub fn retargets() -> Value {
     fn slow(i: u64) -> u64 {
         15_000 * i
@@ -141,7 +144,7 @@ pub fn retargets() -> Value {
     fn fast(i: u64) -> u64 {
         2_500 * i
     }
-    let cases: Vec<(&str, u32, u8, u8, u64, fn(u64) -> u64)> = vec![
+    let cases: Vec<Retarget> = vec![
         ("fixed difficulty", 0, 20, 24, 90, fast),
         ("no block yet", 10, 20, 20, 0, fast),
         ("one block too few for a window", 10, 20, 24, 60, fast),
