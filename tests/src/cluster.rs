@@ -86,6 +86,7 @@ pub struct Machine {
     /// The tips it has announced.
     pub announced: Rc<RefCell<Vec<Tip>>>,
     power: RefCell<Power>,
+    view: RefCell<Option<Rc<View>>>,
     boots: Cell<u64>,
 }
 
@@ -307,8 +308,14 @@ impl Machine {
             skew_ms: Rc::default(),
             announced: Rc::default(),
             power: RefCell::default(),
+            view: RefCell::default(),
             boots: Cell::new(0),
         }
+    }
+
+    /// What the node of the newest boot shows people.
+    pub fn view(&self) -> Option<Rc<View>> {
+        self.view.borrow().clone()
     }
 
     /// The Env of a new boot, made on the machine's own LocalSet.
@@ -337,7 +344,8 @@ impl Machine {
         } else {
             Rc::new(NoSearcher)
         };
-        let tip = self.disk.snapshot()?.tip()?;
+        let view = Rc::new(View::new(self.disk.snapshot()?.tip()?));
+        *self.view.borrow_mut() = Some(view.clone());
         Ok(Env {
             params: config.params.clone(),
             node: NodeId(node),
@@ -366,7 +374,7 @@ impl Machine {
                 config.slowest_work,
             )),
             searcher,
-            view: Rc::new(View::new(tip)),
+            view,
         })
     }
 }

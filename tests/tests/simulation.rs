@@ -1,0 +1,34 @@
+//! Whole networks under seeded faults. The `simulate` program runs the same for as many
+//! seeds as one likes.
+
+use mvb_tests::simulation::{run, run_many};
+
+const SEEDS: std::ops::Range<u64> = 0..50;
+
+#[test]
+fn networks_under_partitions_and_crashes_agree_and_lose_nothing() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut reports = Vec::new();
+    let mut failures = Vec::new();
+    for result in run_many(SEEDS, threads, false) {
+        match result {
+            Ok(report) => reports.push(report),
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    // Networks in which nothing happened would keep every promise.
+    assert!(reports.iter().all(|report| report.height > 0));
+    assert!(reports.iter().any(|report| report.crashes > 1));
+    assert!(reports.iter().any(|report| report.partitions > 1));
+    assert!(reports.iter().any(|report| report.deepest_reorg > 1));
+    assert!(reports.iter().any(|report| report.confirmed > 10));
+}
+
+#[test]
+fn a_whole_run_repeats_by_its_seed() {
+    for seed in 1_000..1_003 {
+        let (first, second) = (run(seed, false), run(seed, false));
+        assert_eq!(first.unwrap(), second.unwrap());
+    }
+}
