@@ -2,7 +2,10 @@
 //! The chain store and the outbox open theirs here, and the only call into LMDB that Rust
 //! cannot check is here. What is in the tables is their owners' business.
 
-use crate::open::OpenError;
+use crate::{
+    file::{self, Checked, DATA_FILE, Depth, Found},
+    open::OpenError,
+};
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, RwTxn, WithoutTls, types::Bytes};
 use mvb_protocol::chain::StoreError;
 use std::{
@@ -15,9 +18,6 @@ use std::{
 
 /// A table of bytes.
 pub type Bucket = Database<'static, Bytes, Bytes>;
-
-/// The file that holds the data inside a store's folder.
-const DATA_FILE: &str = "data.mdb";
 
 /// The address space to reserve. Nothing is allocated until it is used.
 const MAP_BYTES: usize = 2 << 40;
@@ -33,6 +33,9 @@ const MAX_READERS: u32 = 512;
 
 /// How long another thread's last handle may take to close.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// How often a file is looked at again because a writer replaced what was looked at.
+const ATTEMPTS: usize = 100;
 
 /// Whether a store that is not there is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +63,8 @@ impl Environment {
         let failed = |error: io::Error| OpenError::store(path)(store_error(error.into()));
         if presence == Presence::Create {
             fs::create_dir_all(path).map_err(failed)?;
-        } else if !fs::metadata(path.join(DATA_FILE)).is_ok_and(|file| file.len() > 0) {
-            return Err(OpenError::Missing {
-                path: path.to_owned(),
-            });
+        } else if !path.join(DATA_FILE).exists() {
+            return Err(OpenError::missing(path));
         }
         let canonical = path.canonicalize().map_err(failed)?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,6 +72,7 @@ impl Environment {
         if let Some(environment) = open.get(&canonical).and_then(Weak::upgrade) {
             return Ok(environment);
         }
+        prepare(&canonical, presence)?;
         let env = match open_env(&canonical) {
             Err(heed::Error::EnvAlreadyOpened) => {
                 wait_until_closed(&canonical)?;
@@ -142,6 +144,24 @@ impl Environment {
         self.env.read_txn().map_err(store_error)
     }
 
+    /// A read transaction on a state of which every page was looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when LMDB would stumble over one.
+    pub(crate) fn read_checked(&self) -> Result<RoTxn<'_, WithoutTls>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let transaction = self.read()?;
+            let number = transaction.id() as u64;
+            // Its pages stay as they are while the transaction lives, its meta page may not.
+            if file::check(self.env.path(), Some(number), Depth::Pages)? == Checked::Sound {
+                return Ok(transaction);
+            }
+        }
+        Err(StoreError::Io {
+            reason: "it is written faster than it can be looked at".to_owned(),
+        })
+    }
+
     /// Begins the write transaction, once that of any other process has ended. It must end
     /// on this thread: LMDB's lock belongs to it.
     ///
@@ -158,6 +178,34 @@ impl Environment {
     pub fn clear_stale_readers(&self) -> Result<usize, StoreError> {
         self.env.clear_stale_readers().map_err(store_error)
     }
+}
+
+/// Refuses a file that LMDB would stumble over, and clears away what a creation left that
+/// was cut off before anything was in it.
+fn prepare(folder: &Path, presence: Presence) -> Result<(), OpenError> {
+    let failed = OpenError::store(folder);
+    match (file::find(folder).map_err(&failed)?, presence) {
+        (Found::Nothing | Found::Blank, Presence::Require) => Err(OpenError::missing(folder)),
+        (Found::Nothing, Presence::Create) => Ok(()),
+        (Found::Blank, Presence::Create) => fs::OpenOptions::new()
+            .write(true)
+            .open(folder.join(DATA_FILE))
+            .and_then(|file| file.set_len(0))
+            .map_err(|error| failed(store_error(error.into()))),
+        (Found::Data, Presence::Require) => look(folder, Depth::Header).map_err(failed),
+        (Found::Data, Presence::Create) => look(folder, Depth::Pages).map_err(failed),
+    }
+}
+
+/// Looks at the newest state of a file that another process may be writing. One that is
+/// written faster than it can be looked at is in use, and so not what this guards against.
+fn look(folder: &Path, depth: Depth) -> Result<(), StoreError> {
+    for _ in 0..ATTEMPTS {
+        if file::check(folder, None, depth)? == Checked::Sound {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Commits when every table is there, and gives the transaction up otherwise.
@@ -237,5 +285,98 @@ pub fn store_error(error: heed::Error) -> StoreError {
         error => StoreError::Io {
             reason: error.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heed::EnvFlags;
+    use rand_chacha::{
+        ChaCha8Rng,
+        rand_core::{Rng, SeedableRng},
+    };
+
+    #[test]
+    fn every_commit_is_synced_before_it_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::open(folder.path(), Presence::Create).unwrap();
+        let weak = EnvFlags::NO_SYNC
+            | EnvFlags::NO_META_SYNC
+            | EnvFlags::MAP_ASYNC
+            | EnvFlags::WRITE_MAP
+            | EnvFlags::NO_LOCK;
+        assert_eq!(environment.env.get_flags().unwrap() & weak.bits(), 0);
+    }
+
+    #[test]
+    fn a_full_map_is_told_as_full_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = open_env_with(folder.path(), 64 << 12).unwrap();
+        let environment = Environment { env };
+        let [table] = environment.create_tables(["t"]).unwrap();
+        let mut transaction = environment.write().unwrap();
+        table.put(&mut transaction, b"before", b"1").unwrap();
+        transaction.commit().unwrap();
+        let mut transaction = environment.write().unwrap();
+        table.put(&mut transaction, b"before", b"2").unwrap();
+        let full = table.put(&mut transaction, b"large", &[0; 64 << 12]);
+        assert_eq!(full.map_err(store_error), Err(StoreError::Full));
+        drop(transaction);
+        let read = environment.read().unwrap();
+        assert_eq!(table.get(&read, b"before").unwrap(), Some(&b"1"[..]));
+        assert_eq!(table.get(&read, b"large").unwrap(), None);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_full() {
+        for code in NO_SPACE {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(store_error(error.into()), StoreError::Full);
+        }
+    }
+
+    /// Guards the look at a file against refusing what LMDB rightly writes: deep trees,
+    /// large values, emptied tables, long free lists, a reader that holds old pages.
+    #[test]
+    fn whatever_was_committed_passes_the_look_at_its_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::open(folder.path(), Presence::Create).unwrap();
+        let tables = environment.create_tables(["a", "b", "c"]).unwrap();
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut reader = None;
+        for round in 0..150 {
+            let mut transaction = environment.write().unwrap();
+            let mut draw = |below: u64| random.next_u64() % below;
+            let (many, space) = (draw(120), 1 + draw(400));
+            for _ in 0..many {
+                let table = tables[draw(3) as usize];
+                let key = vec![draw(space) as u8; 1 + draw(60) as usize];
+                if draw(3) == 0 {
+                    table.delete(&mut transaction, &key).unwrap();
+                } else {
+                    let large = if draw(8) == 0 { 30_000 } else { 500 };
+                    let value = vec![7; draw(large) as usize];
+                    table.put(&mut transaction, &key, &value).unwrap();
+                }
+            }
+            if draw(12) == 0 {
+                tables[draw(3) as usize].clear(&mut transaction).unwrap();
+            }
+            if draw(9) == 0 {
+                transaction.abort();
+            } else {
+                transaction.commit().unwrap();
+            }
+            match draw(10) {
+                0 => reader = Some(environment.read().unwrap()),
+                1 => reader = None,
+                _ => {}
+            }
+            environment.read_checked().unwrap();
+            let newest = file::check(folder.path(), None, Depth::Pages);
+            assert_eq!(newest, Ok(Checked::Sound), "after round {round}");
+        }
+        drop(reader);
     }
 }

@@ -8,6 +8,7 @@
 
 mod chain;
 pub mod environment;
+mod file;
 mod lmdb;
 mod memory;
 mod open;

@@ -58,7 +58,9 @@ impl LmdbStore {
             access: Access::ReadWrite,
         };
         open::fill(&store, params).map_err(OpenError::store(path))?;
-        let stored = store.stored_params(path)?.ok_or_else(|| missing(path))?;
+        let stored = store
+            .stored_params(path)?
+            .ok_or_else(|| OpenError::missing(path))?;
         open::check_params(path, &stored, params)?;
         Ok(store)
     }
@@ -69,7 +71,7 @@ impl LmdbStore {
     /// # Errors
     /// [`OpenError::Missing`] when there is none; otherwise as [`Self::open`].
     pub fn open_existing(path: &Path, params: &ChainParams) -> Result<Self, OpenError> {
-        let store = Self::open_stored(path)?.ok_or_else(|| missing(path))?;
+        let store = Self::open_stored(path)?.ok_or_else(|| OpenError::missing(path))?;
         open::check_params(path, &store.params, params)?;
         Ok(store)
     }
@@ -108,7 +110,17 @@ impl LmdbStore {
         parallel: &dyn Parallel,
         progress: &mut dyn FnMut(Height, Height),
     ) -> Result<VerifyReport, StoreError> {
-        verify(&*self.read()?, &self.params, parallel, progress)
+        let reader = match self.environment.read_checked() {
+            Ok(transaction) => Reader {
+                transaction,
+                databases: self.databases,
+            },
+            Err(StoreError::Damaged { what }) => {
+                return Ok(VerifyReport::unreadable(&self.params, what));
+            }
+            Err(error) => return Err(error),
+        };
+        verify(&reader, &self.params, parallel, progress)
     }
 
     fn open_stored(path: &Path) -> Result<Option<Self>, OpenError> {
@@ -136,12 +148,6 @@ impl LmdbStore {
 
     fn stored_params(&self, path: &Path) -> Result<Option<ChainParams>, OpenError> {
         open::stored_params(path, &*self.read().map_err(OpenError::store(path))?)
-    }
-}
-
-fn missing(path: &Path) -> OpenError {
-    OpenError::Missing {
-        path: path.to_owned(),
     }
 }
 

@@ -62,6 +62,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// There is nothing in a folder.
+    pub(crate) fn missing(path: &Path) -> Self {
+        Self::Missing {
+            path: path.to_owned(),
+        }
+    }
+
     /// The failure of a folder.
     pub(crate) fn store(path: &Path) -> impl Fn(StoreError) -> Self + '_ {
         move |error| Self::Store {

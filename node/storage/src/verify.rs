@@ -46,6 +46,17 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
+    /// Of a store that cannot be read at all.
+    pub(crate) fn unreadable(params: &ChainParams, what: String) -> Self {
+        Self {
+            height: Height(0),
+            tip: Tip::genesis(params.genesis_id()),
+            accounts: 0,
+            payments: 0,
+            difference: Some(what),
+        }
+    }
+
     /// Whether everything is as it should be.
     pub fn is_sound(&self) -> bool {
         self.difference.is_none()

@@ -48,7 +48,8 @@ impl Indices {
             let name = format_args!("history of {address} {}", told(entry.location));
             let found: Option<HistoryKind> = schema::get(tables, Table::History, &key, name)?;
             if found != Some(entry.kind) {
-                return differs(format!("{name} is {found:?}, expected {:?}", entry.kind));
+                let found = found.map_or("missing".to_owned(), |kind| format!("{kind:?}"));
+                return differs(format!("{name} is {found}, expected {:?}", entry.kind));
             }
             self.history += 1;
         }

@@ -7,6 +7,7 @@
 )]
 
 mod conformance;
+mod damage;
 mod disk;
 mod random;
 mod verify;

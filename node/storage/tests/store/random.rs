@@ -1,7 +1,7 @@
 //! Random extensions and reorganisations: both stores and a naive replay of the active
 //! blocks answer every question alike.
 
-use crate::world::{Branch, Wallet, params, wallet};
+use crate::world::{Branch, Wallet, cases, params, wallet};
 use mvb_protocol::{
     address::Address,
     amount::Amount,
@@ -198,17 +198,8 @@ fn compare(store: &dyn ChainStore, model: &Model) {
     }
 }
 
-/// As many cases as `PROPTEST_CASES` asks for, few otherwise: each one syncs a disk.
-fn config() -> ProptestConfig {
-    let default = ProptestConfig::default();
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => default,
-        None => ProptestConfig::with_cases(24),
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
 
     #[test]
     fn both_stores_agree_with_a_naive_replay(steps in proptest::collection::vec(step(), 1..8)) {

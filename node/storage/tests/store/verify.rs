@@ -1,1 +1,291 @@
-//! The replay finds what is wrong.
+//! The replay finds whatever is wrong, and says what.
+
+use crate::world::{Branch, params, three_blocks, wallet};
+use mvb_protocol::{
+    block::Block,
+    chain::{Account, ChainStore, HistoryKind, StoredHeader, Tip, TxLocation},
+    codec,
+    hash::BlockId,
+    numbers::{Height, Sequence},
+    target::Work,
+    validate::Sequential,
+};
+use mvb_storage::{
+    LmdbStore, VerifyReport,
+    environment::{Bucket, Environment, Presence},
+};
+use std::{path::Path, sync::Arc};
+
+fn verify(path: &Path) -> VerifyReport {
+    let store = LmdbStore::open_existing(path, &params()).unwrap();
+    store.verify(&Sequential, &mut |_, _| {}).unwrap()
+}
+
+#[test]
+fn a_sound_store_is_called_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), &params()).unwrap();
+    let report = store.verify(&Sequential, &mut |_, _| {}).unwrap();
+    assert!(report.is_sound());
+    assert_eq!(report.tip, Tip::genesis(params().genesis_id()));
+
+    let blocks = three_blocks(&store);
+    let mut heard = Vec::new();
+    let report = store
+        .verify(&Sequential, &mut |height, last| heard.push((height, last)))
+        .unwrap();
+    assert_eq!(report.difference, None);
+    assert_eq!(report.tip.id, blocks[2].id());
+    assert_eq!((report.accounts, report.payments), (2, 2));
+    assert_eq!(heard, [(Height(3), Height(3))]);
+}
+
+/// A record that is set, or removed where there is no value.
+type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// A damage to a store whose third block is given, and what the report must say of it.
+struct Damage {
+    table: &'static str,
+    change: fn(&[Arc<Block>]) -> Change,
+    says: &'static str,
+}
+
+fn history_key(number: u8, height: u64, index: u32) -> Vec<u8> {
+    let mut key = wallet(number).address.0.to_vec();
+    key.extend((!height).to_be_bytes());
+    key.extend((!index).to_be_bytes());
+    key
+}
+
+fn location(height: u64, index: u32) -> Option<Vec<u8>> {
+    let height = Height(height);
+    Some(codec::encode(&TxLocation { height, index }))
+}
+
+const DAMAGES: &[Damage] = &[
+    Damage {
+        table: "accounts",
+        change: |_| {
+            let account = Account {
+                sequence: Sequence(1),
+                ..Account::default()
+            };
+            (vec![7; 32], Some(codec::encode(&account)))
+        },
+        says: "no block gives it",
+    },
+    Damage {
+        table: "accounts",
+        change: |_| (wallet(1).address.0.to_vec(), None),
+        says: "is missing, its blocks give balance 0.003",
+    },
+    Damage {
+        table: "accounts",
+        change: |_| {
+            let account = codec::encode(&Account::default());
+            (wallet(0).address.0.to_vec(), Some(account))
+        },
+        says: "has balance 0, sequence 0, its blocks give balance 29.997",
+    },
+    Damage {
+        table: "accounts",
+        change: |_| (vec![0xff; 3], Some(codec::encode(&Account::default()))),
+        says: "account ffffff has balance 0",
+    },
+    Damage {
+        table: "accounts",
+        change: |_| (wallet(0).address.0.to_vec(), Some(b"no account".to_vec())),
+        says: "cannot decode",
+    },
+    Damage {
+        table: "transactions",
+        change: |blocks| (blocks[2].transaction_ids()[1].0.to_vec(), None),
+        says: "is indexed nowhere, expected at height 3, index 1",
+    },
+    Damage {
+        table: "transactions",
+        change: |blocks| (blocks[2].transaction_ids()[0].0.to_vec(), location(3, 1)),
+        says: "is indexed at height 3, index 1, expected at height 3, index 0",
+    },
+    Damage {
+        table: "transactions",
+        change: |_| (vec![5; 32], location(3, 1)),
+        says: "transactions has 0505",
+    },
+    Damage {
+        table: "history",
+        change: |_| (history_key(1, 3, 0), None),
+        says: "is missing, expected Received",
+    },
+    Damage {
+        table: "history",
+        change: |_| {
+            let kind = codec::encode(&HistoryKind::Reward);
+            (history_key(1, 3, 1), Some(kind))
+        },
+        says: "is Reward, expected Received",
+    },
+    Damage {
+        table: "history",
+        change: |_| {
+            let kind = codec::encode(&HistoryKind::Sent);
+            (history_key(1, 2, 0), Some(kind))
+        },
+        says: "which no block gives",
+    },
+    Damage {
+        table: "active",
+        change: |blocks| {
+            let id = codec::encode(&blocks[0].id());
+            (4_u64.to_be_bytes().to_vec(), Some(id))
+        },
+        says: "at height 4, above its tip at 3",
+    },
+    Damage {
+        table: "active",
+        change: |_| (2_u64.to_be_bytes().to_vec(), None),
+        says: "has no block at height 2",
+    },
+    Damage {
+        table: "active",
+        change: |blocks| {
+            let id = codec::encode(&blocks[0].id());
+            (2_u64.to_be_bytes().to_vec(), Some(id))
+        },
+        says: "links to",
+    },
+    Damage {
+        table: "active",
+        change: |_| {
+            let id = codec::encode(&BlockId([1; 32]));
+            (0_u64.to_be_bytes().to_vec(), Some(id))
+        },
+        says: "does not begin at genesis",
+    },
+    Damage {
+        table: "meta",
+        change: |blocks| {
+            let tip = Tip {
+                id: blocks[2].id(),
+                height: Height(3),
+                work: Work::ZERO,
+            };
+            (b"tip".to_vec(), Some(codec::encode(&tip)))
+        },
+        says: "with work 0, its blocks give",
+    },
+    Damage {
+        table: "headers",
+        change: |blocks| (blocks[1].id().0.to_vec(), None),
+        says: "is not its block's",
+    },
+    Damage {
+        table: "headers",
+        change: |blocks| {
+            let stored = StoredHeader {
+                header: blocks[1].header,
+                work: Work::ZERO,
+            };
+            (vec![9; 32], Some(codec::encode(&stored)))
+        },
+        says: "stored under another id",
+    },
+    Damage {
+        table: "blocks",
+        change: |blocks| (blocks[0].id().0.to_vec(), None),
+        says: "is missing",
+    },
+    Damage {
+        table: "blocks",
+        change: |blocks| (vec![9; 32], Some(codec::encode(&*blocks[0]))),
+        says: "5 blocks are stored, but 4 headers",
+    },
+    Damage {
+        table: "blocks",
+        change: |blocks| {
+            let mut block = Block::clone(&blocks[2]);
+            block.transactions.swap(0, 1);
+            (block.id().0.to_vec(), Some(codec::encode(&block)))
+        },
+        says: "body hashes to",
+    },
+];
+
+#[test]
+fn every_kind_of_damage_is_found_and_told() {
+    for damage in DAMAGES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LmdbStore::open(folder.path(), &params()).unwrap();
+        let blocks = with_a_side_branch(&store);
+        let (key, value) = (damage.change)(&blocks);
+        change(folder.path(), damage.table, &key, value);
+        let report = verify(folder.path());
+        let told = report.difference.unwrap_or_default();
+        assert!(
+            told.contains(damage.says),
+            "{told:?} lacks {:?}",
+            damage.says
+        );
+    }
+}
+
+/// Three active blocks, and one that a reorganisation left behind.
+fn with_a_side_branch(store: &LmdbStore) -> Vec<Arc<Block>> {
+    Branch::on_tip(store)
+        .block(&wallet(3), vec![], 9)
+        .commit(store)
+        .unwrap();
+    let (alice, bob) = (wallet(0), wallet(1));
+    let payments = vec![
+        alice.pays(bob.address, 1_000, 0),
+        alice.pays(bob.address, 2_000, 1),
+    ];
+    let branch = Branch::on(store, params().genesis_id().into())
+        .block(&alice, vec![], 0)
+        .block(&alice, vec![], 0)
+        .block(&alice, payments, 0);
+    branch.commit(store).unwrap();
+    branch.blocks
+}
+
+fn change(path: &Path, table: &str, key: &[u8], value: Option<Vec<u8>>) {
+    let environment = Environment::open(path, Presence::Require).unwrap();
+    let [table]: [Bucket; 1] = environment.tables([table]).unwrap().unwrap();
+    let mut transaction = environment.write().unwrap();
+    match value {
+        Some(value) => table.put(&mut transaction, key, &value).unwrap(),
+        None => assert!(table.delete(&mut transaction, key).unwrap()),
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_block_with_a_forged_signature_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), &params()).unwrap();
+    three_blocks(&store);
+    let mut forged = wallet(0).pays(wallet(2).address, 5, 2);
+    forged.signature = wallet(0).pays(wallet(2).address, 6, 2).signature;
+    let branch = Branch::on_tip(&store).block(&wallet(0), vec![forged], 0);
+    branch.commit(&store).unwrap();
+    let report = verify(folder.path());
+    assert_eq!(report.height, Height(3));
+    let told = report.difference.unwrap();
+    assert!(
+        told.contains("payment 0") && told.contains("block 4"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_missing_block_off_the_active_chain_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), &params()).unwrap();
+    with_a_side_branch(&store);
+    let side = Branch::on(&store, params().genesis_id().into()).block(&wallet(3), vec![], 9);
+    let id = side.blocks[0].id();
+    assert!(store.snapshot().unwrap().block(&id).unwrap().is_some());
+    change(folder.path(), "blocks", &id.0, None);
+    let told = verify(folder.path()).difference.unwrap();
+    assert!(told.contains("off the active chain, is missing"), "{told}");
+}

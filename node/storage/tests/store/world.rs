@@ -19,6 +19,14 @@ use std::sync::Arc;
 /// A clock that no block of these tests is ahead of.
 pub const NOW: Timestamp = Timestamp(1 << 40);
 
+/// As many random cases as `PROPTEST_CASES` asks for, or a few: each one syncs a disk.
+pub fn cases(few: u32) -> u32 {
+    match std::env::var("PROPTEST_CASES") {
+        Ok(cases) => cases.parse().expect("PROPTEST_CASES is a number"),
+        Err(_) => few,
+    }
+}
+
 pub fn params() -> ChainParams {
     ChainParams {
         network_name: "storage tests".to_owned(),
