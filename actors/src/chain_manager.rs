@@ -6,6 +6,8 @@
 //! It never touches the network, and never announces what is not on the disk.
 
 mod judge;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     env::Env,

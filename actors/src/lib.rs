@@ -14,6 +14,8 @@ pub mod miner;
 pub mod recent;
 pub mod search;
 pub mod shared_map;
+#[cfg(test)]
+mod testing;
 pub mod transaction_intake;
 pub mod verified_cache;
 pub mod view;

@@ -1,0 +1,340 @@
+//! The real ChainManager on a store in memory, with probes for its listeners.
+
+use super::*;
+use crate::{
+    env::Workers,
+    testing::{InlineWorkers, Seen, TestChain, World, address, easy_params, local, probe},
+};
+use mvb_protocol::{
+    amount::Amount,
+    block::Reward,
+    chain::ChainStore,
+    hash::ContentRoot,
+    validate::{BlockError, Verdict},
+};
+use std::{rc::Rc, time::Duration};
+
+struct Fixture {
+    world: World,
+    manager: Addr<ChainManager>,
+    changes: Seen<TipChanged>,
+}
+
+impl Fixture {
+    fn on(world: World) -> Self {
+        let (listener, changes) = probe();
+        let manager = ChainManager::new(world.env.clone(), vec![listener])
+            .unwrap()
+            .start();
+        Self {
+            world,
+            manager,
+            changes,
+        }
+    }
+
+    fn with_chain(chain: &TestChain) -> Self {
+        Self::on(World::with_chain(chain))
+    }
+
+    async fn connect(&self, blocks: &[Arc<Block>]) -> Result<BranchConnected, ChainError> {
+        let blocks = blocks.to_vec();
+        self.manager.send(ConnectBranch { blocks }).await.unwrap()
+    }
+
+    async fn submit(&self, block: &Arc<Block>) -> Result<Tip, ChainError> {
+        let block = block.clone();
+        self.manager.send(SubmitBlock { block }).await.unwrap()
+    }
+}
+
+fn chain(blocks: usize, to: u8) -> TestChain {
+    TestChain::new(&easy_params()).and(blocks, to)
+}
+
+/// A block of the right work whose reward is one unit too large.
+fn greedy_block(chain: &TestChain) -> Arc<Block> {
+    let reward = chain.mine(Vec::new(), address(9)).reward;
+    let amount = Amount::from_units(reward.amount.units() + 1);
+    chain.mine_with(Vec::new(), Reward { amount, ..reward })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mined_block_becomes_the_tip_and_is_announced() {
+    local(async {
+        let one = chain(1, 1);
+        let fixture = Fixture::on(World::new(&easy_params()));
+        assert_eq!(fixture.submit(&one.blocks[0]).await, Ok(one.tip()));
+        assert_eq!(fixture.world.tip(), one.tip());
+        assert_eq!(fixture.world.env.view.chain.borrow().tip, one.tip());
+        let changes = fixture.changes.borrow();
+        assert_eq!((changes.len(), changes[0].tip), (1, one.tip()));
+        assert_eq!(
+            changes[0].accounts[&address(1)].balance,
+            easy_params().block_reward
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reorg_is_one_change_that_carries_both_branches() {
+    local(async {
+        let base = chain(2, 1);
+        let ours = base.clone().and(2, 2);
+        let theirs = base.clone().and(3, 3);
+        let fixture = Fixture::with_chain(&ours);
+        let connected = fixture.connect(&theirs.blocks[2..]).await.unwrap();
+        assert_eq!(
+            connected,
+            BranchConnected {
+                tip: theirs.tip(),
+                rejected: None
+            }
+        );
+        let changes = fixture.changes.borrow();
+        assert_eq!(changes.len(), 1, "one announcement for the whole reorg");
+        let change = &changes[0];
+        let ids = |blocks: &[Arc<mvb_protocol::chain::ChainBlock>]| {
+            blocks.iter().map(|block| block.id).collect::<Vec<_>>()
+        };
+        assert_eq!(change.previous, ours.tip());
+        assert_eq!(ids(&change.disconnected), [ours.id(4), ours.id(3)]);
+        assert_eq!(
+            ids(&change.connected),
+            [theirs.id(3), theirs.id(4), theirs.id(5)]
+        );
+        assert_eq!(change.accounts[&address(2)].balance, Amount::ZERO);
+        let view = fixture.world.env.view.chain.borrow().clone();
+        assert_eq!((view.reorgs, view.deepest_reorg), (1, 2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reorg_whose_last_block_is_invalid_keeps_the_old_tip_exactly() {
+    local(async {
+        let base = chain(1, 1);
+        let ours = base.clone().and(2, 2);
+        // Without its last block the branch must not win by its smaller id.
+        let mut theirs = (3..)
+            .map(|to| base.clone().and(2, to))
+            .find(|theirs| ours.tip().is_better_than(&theirs.tip()))
+            .unwrap();
+        let bad = greedy_block(&theirs);
+        theirs.push(bad.clone());
+        let fixture = Fixture::with_chain(&ours);
+        let account = || {
+            let snapshot = fixture.world.store.snapshot().unwrap();
+            snapshot.account(&address(2)).unwrap()
+        };
+        let before = account();
+        let result = fixture.connect(&theirs.blocks[1..]).await;
+        assert!(matches!(result, Err(ChainError::Rejected { id, .. }) if id == bad.id()));
+        assert_eq!((fixture.world.tip(), account()), (ours.tip(), before));
+        assert!(fixture.changes.borrow().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_block_and_its_descendants_are_remembered() {
+    local(async {
+        let mut theirs = chain(1, 1);
+        let bad = greedy_block(&theirs);
+        theirs.push(bad.clone());
+        let theirs = theirs.and(3, 4);
+        let fixture = Fixture::with_chain(&chain(1, 1));
+        let first = fixture.connect(&theirs.blocks[1..]).await;
+        assert!(
+            matches!(&first, Err(ChainError::Rejected { id, error: BlockError::Reward { .. } }) if *id == bad.id())
+        );
+        let again = fixture.connect(&theirs.blocks[1..]).await.map(|connected| connected.tip);
+        let remembered = |result| matches!(
+            result,
+            Err(ChainError::Rejected { error: BlockError::InvalidAncestor { ancestor }, .. }) if ancestor == bad.id()
+        );
+        assert!(remembered(again));
+        for descendant in &theirs.blocks[2..] {
+            assert!(remembered(fixture.submit(descendant).await));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_not_the_headers_says_nothing_about_the_id() {
+    local(async {
+        let one = chain(1, 1);
+        let fixture = Fixture::on(World::new(&easy_params()));
+        let mut forged = (*one.blocks[0]).clone();
+        forged.reward.to = address(7);
+        let refused = fixture.submit(&Arc::new(forged)).await;
+        assert!(
+            matches!(&refused, Err(ChainError::Rejected { error, .. }) if error.verdict() == Verdict::BodyMismatch)
+        );
+        assert_eq!(fixture.submit(&one.blocks[0]).await, Ok(one.tip()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_of_the_far_future_is_refused_and_accepted_once_its_time_has_come() {
+    local(async {
+        let one = chain(1, 1);
+        let world = World::new(&easy_params());
+        world.clock.0.set(mvb_protocol::numbers::Timestamp(0));
+        let mut late = (*one.blocks[0]).clone();
+        late.header.timestamp = mvb_protocol::numbers::Timestamp(10_000_000);
+        let target = late.header.target.expand().unwrap();
+        while !target.is_met_by(&late.id()) {
+            late.header.nonce += 1;
+        }
+        let late = Arc::new(late);
+        let fixture = Fixture::on(world);
+        let refused = fixture.submit(&late).await;
+        assert!(
+            matches!(&refused, Err(ChainError::Rejected { error, .. }) if error.verdict() == Verdict::NotYet)
+        );
+        let later = mvb_protocol::numbers::Timestamp(5_000_000);
+        fixture.world.clock.0.set(later);
+        assert!(fixture.submit(&late).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_whose_parent_is_unknown_is_not_remembered() {
+    local(async {
+        let two = chain(2, 1);
+        let fixture = Fixture::on(World::new(&easy_params()));
+        let refused = fixture.submit(&two.blocks[1]).await;
+        assert!(matches!(
+            &refused,
+            Err(ChainError::Rejected {
+                error: BlockError::UnknownParent { .. },
+                ..
+            })
+        ));
+        assert!(fixture.submit(&two.blocks[0]).await.is_ok());
+        assert_eq!(fixture.submit(&two.blocks[1]).await, Ok(two.tip()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_link_inside_a_branch_is_not_held_against_the_block() {
+    local(async {
+        let three = chain(3, 1);
+        let fixture = Fixture::on(World::new(&easy_params()));
+        let gap = [three.blocks[0].clone(), three.blocks[2].clone()];
+        let connected = fixture.connect(&gap).await.unwrap();
+        assert!(matches!(
+            connected.rejected,
+            Some((_, BlockError::Link { .. }))
+        ));
+        assert!(
+            fixture
+                .connect(&three.blocks[1..])
+                .await
+                .unwrap()
+                .rejected
+                .is_none()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_valid_chain_with_less_work_changes_nothing() {
+    local(async {
+        let base = chain(1, 1);
+        let ours = base.clone().and(3, 2);
+        let theirs = base.and(1, 3);
+        let fixture = Fixture::with_chain(&ours);
+        let result = fixture.connect(&theirs.blocks[1..]).await;
+        assert_eq!(
+            result,
+            Err(ChainError::NotBetter {
+                id: theirs.tip().id,
+                tip: ours.tip().id
+            })
+        );
+        assert!(fixture.changes.borrow().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_equal_work_the_smaller_id_wins_whichever_came_first() {
+    local(async {
+        let base = chain(1, 1);
+        let (one, other) = (base.clone().and(1, 2), base.and(1, 3));
+        let (small, large) = match one.tip().is_better_than(&other.tip()) {
+            true => (one, other),
+            false => (other, one),
+        };
+        let fixture = Fixture::with_chain(&large);
+        assert_eq!(fixture.submit(&small.blocks[1]).await, Ok(small.tip()));
+        let back = fixture.submit(&large.blocks[1]).await;
+        assert!(matches!(back, Err(ChainError::NotBetter { .. })));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_store_announces_nothing_and_is_tried_again() {
+    local(async {
+        let one = chain(1, 1);
+        let fixture = Fixture::on(World::new(&easy_params()));
+        fixture.world.store.set_fault(Some(StoreError::Full));
+        let refused = fixture.submit(&one.blocks[0]).await;
+        assert_eq!(refused, Err(ChainError::Store(StoreError::Full)));
+        assert!(fixture.changes.borrow().is_empty());
+        assert_eq!(fixture.world.env.view.chain.borrow().tip.height.0, 0);
+        fixture.world.store.set_fault(None);
+        assert_eq!(fixture.submit(&one.blocks[0]).await, Ok(one.tip()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_branches_at_once_are_taken_one_after_the_other() {
+    local(async {
+        let mut world = World::new(&easy_params());
+        let delay = Some(Duration::from_millis(50));
+        world.env.workers = Rc::new(InlineWorkers { delay }) as Rc<dyn Workers>;
+        let two = chain(2, 1);
+        let fixture = Fixture::on(world);
+        // Each waits 100 ms in the workers; interleaved, the second would find no parent.
+        let (first, second) = futures::join!(
+            fixture.submit(&two.blocks[0]),
+            fixture.submit(&two.blocks[1])
+        );
+        assert_eq!((first.is_ok(), second), (true, Ok(two.tip())));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_little_work_is_refused_before_any_body_is_looked_at() {
+    local(async {
+        let one = chain(1, 1);
+        let mut idle = (*one.blocks[0]).clone();
+        let target = idle.header.target.expand().unwrap();
+        idle.header.content_root = ContentRoot([7; 32]);
+        while target.is_met_by(&idle.id()) {
+            idle.header.nonce += 1;
+        }
+        let fixture = Fixture::on(World::new(&easy_params()));
+        let refused = fixture.submit(&Arc::new(idle)).await;
+        assert!(matches!(
+            refused,
+            Err(ChainError::Rejected {
+                error: BlockError::ProofOfWork { .. },
+                ..
+            })
+        ));
+    })
+    .await;
+}
