@@ -116,16 +116,14 @@ impl Actor for BlockServer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let accepted = stream::unfold(
-            (self.listener.clone(), Duration::ZERO),
-            async |(listener, pause)| {
-                tokio::time::sleep(pause).await;
+            (self.listener.clone(), false),
+            async |(listener, failed)| {
+                if failed {
+                    tokio::time::sleep(BACK_OFF).await;
+                }
                 let accepted = listener.accept().await;
-                let pause = if accepted.is_ok() {
-                    Duration::ZERO
-                } else {
-                    BACK_OFF
-                };
-                Some((accepted, (listener, pause)))
+                let failed = accepted.is_err();
+                Some((accepted, (listener, failed)))
             },
         );
         ctx.add_stream(accepted);

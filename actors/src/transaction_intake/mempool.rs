@@ -299,3 +299,6 @@ fn waiting(entry: &Entry) -> Waiting {
         standing: entry.standing,
     }
 }
+
+#[cfg(test)]
+mod tests;
