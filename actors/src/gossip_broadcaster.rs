@@ -23,11 +23,11 @@ use tokio::time::Instant;
 /// How long a broadcast may take before it counts as failed.
 const BROADCAST_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How often a few payments go out, so that many of them do not fill receive buffers.
-const PAYMENT_TICK: Duration = Duration::from_millis(50);
+/// How long to wait after a few payments went out, so that many of them do not fill receive buffers.
+const PAYMENT_GAP: Duration = Duration::from_millis(50);
 
-/// How many payments go out in one tick.
-const PAYMENTS_PER_TICK: usize = 10;
+/// How many payments go out together.
+const PAYMENTS_TOGETHER: usize = 10;
 
 /// What a GossipBroadcaster is told at its start.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +100,6 @@ impl Actor for GossipBroadcaster {
         ctx.run_interval(self.config.transaction_interval, |gossip, ctx| {
             gossip.read_outbox(ctx);
         });
-        ctx.run_interval(PAYMENT_TICK, |gossip, ctx| gossip.send_payments(ctx));
     }
 }
 
@@ -159,8 +158,8 @@ impl GossipBroadcaster {
         }
     }
 
-    /// Finds the payments of this home that are not on the active chain, unless the last
-    /// ones are still going out.
+    /// Finds the payments of this home that can still get into the active chain, unless the
+    /// last ones are still going out.
     fn read_outbox(&mut self, ctx: &mut Context<Self>) {
         if self.reading_outbox || self.payments.has_own() {
             return;
@@ -184,7 +183,7 @@ impl GossipBroadcaster {
         if self.sending_payments {
             return;
         }
-        let (own, returned) = self.payments.next(PAYMENTS_PER_TICK);
+        let (own, returned) = self.payments.next(PAYMENTS_TOGETHER);
         let datagrams: Vec<Vec<u8>> = own
             .iter()
             .map(|transaction| transaction.to_datagram())
@@ -202,9 +201,12 @@ impl GossipBroadcaster {
         }
         self.sending_payments = true;
         let sent = broadcast(self.env.clone(), Channel::Transactions, datagrams);
-        ctx.spawn(sent.into_actor(self).map(|result, gossip, _| {
-            gossip.sending_payments = false;
+        ctx.spawn(sent.into_actor(self).map(|result, gossip, ctx| {
             gossip.note(Channel::Transactions, result);
+            ctx.run_later(PAYMENT_GAP, |gossip, ctx| {
+                gossip.sending_payments = false;
+                gossip.send_payments(ctx);
+            });
         }));
     }
 
@@ -239,21 +241,20 @@ async fn broadcast(env: Env, channel: Channel, datagrams: Vec<Vec<u8>>) -> io::R
     result
 }
 
-/// The unsettled payments of this home that are not on the active chain, the oldest first.
+/// The unsettled payments of this home that can still get into the active chain, the oldest
+/// first. One whose sequence is used is on it already, or another took its place; should a
+/// reorg change that, it is announced again.
 fn unconfirmed(
     env: &Env,
 ) -> impl Future<Output = Result<Vec<Arc<Transaction>>, StoreError>> + 'static {
     let outbox = env.outbox.clone();
     env.read(move |chain| {
-        let mut payments = outbox.unsettled()?;
-        let mut failure = None;
-        payments.retain(|payment| match chain.transaction(&payment.id()) {
-            Ok(location) => location.is_none(),
-            Err(error) => {
-                failure = Some(error);
-                false
+        let mut unconfirmed = Vec::new();
+        for payment in outbox.unsettled()? {
+            if payment.sequence >= chain.account(&payment.from())?.sequence {
+                unconfirmed.push(payment);
             }
-        });
-        failure.map_or(Ok(payments), Err)
+        }
+        Ok(unconfirmed)
     })
 }

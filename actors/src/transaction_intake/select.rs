@@ -31,6 +31,21 @@ struct Candidate {
     arrival: u64,
 }
 
+impl Candidate {
+    fn find(
+        queues: &BTreeMap<Address, SenderQueue>,
+        from: &Address,
+        sequence: Sequence,
+    ) -> Option<Self> {
+        let entry = queues.get(from)?.payments.get(&sequence)?;
+        Some(Self {
+            transaction: entry.transaction.clone(),
+            rate: entry.rate,
+            arrival: entry.arrival,
+        })
+    }
+}
+
 /// The payments worth trying.
 #[derive(Debug, Default)]
 pub struct Candidates {
@@ -44,7 +59,8 @@ pub struct Candidates {
 type Next = (FeeRate, Reverse<u64>, Address, Sequence);
 
 impl Candidates {
-    /// Gathers the queues of the best heads, and of those they pay.
+    /// Gathers the payments that would be chosen by their rates alone, and after them the
+    /// queues of senders who can only pay once one of these has paid them.
     pub(super) fn gather(
         heads: &BTreeSet<HeadKey>,
         queues: &BTreeMap<Address, SenderQueue>,
@@ -55,27 +71,53 @@ impl Candidates {
             ..Self::default()
         };
         let mut room = max_bytes.saturating_mul(BLOCKS_GATHERED);
+        let mut heads = heads.iter().rev().peekable();
+        let mut followers: BinaryHeap<Next> = BinaryHeap::new();
         let mut paid = BTreeSet::new();
-        for (.., address) in heads.iter().rev() {
+        while room > 0 {
+            let head = heads.peek().map(|(rate, age, _)| (*rate, *age));
+            let follower = followers.peek().map(|(rate, age, ..)| (*rate, *age));
+            let taken = if follower > head {
+                followers.pop().map(|(.., from, sequence)| (from, sequence))
+            } else {
+                heads.next().and_then(|(.., from)| {
+                    gathered.able.insert(*from);
+                    Some((*from, queues.get(from)?.account.sequence))
+                })
+            };
+            let Some((from, sequence)) = taken else { break };
+            let Some(candidate) = Candidate::find(queues, &from, sequence) else {
+                continue;
+            };
+            room = room.saturating_sub(candidate.transaction.size());
+            paid.insert(candidate.transaction.to);
+            gathered.insert(from, candidate);
+            followers.extend(sequence.next().and_then(|next| {
+                let candidate = Candidate::find(queues, &from, next)?;
+                Some((candidate.rate, Reverse(candidate.arrival), from, next))
+            }));
+        }
+        let mut room = max_bytes;
+        paid.retain(|from| !gathered.able.contains(from));
+        for from in &paid {
+            let first = queues.get(from).map(|queue| queue.account.sequence);
+            let payments = std::iter::successors(first, |sequence| sequence.next())
+                .map_while(|sequence| Candidate::find(queues, from, sequence));
+            for candidate in payments {
+                room = room.saturating_sub(candidate.transaction.size());
+                gathered.insert(*from, candidate);
+            }
             if room == 0 {
                 break;
             }
-            let payments = next_payments(queues, address);
-            for candidate in payments.values() {
-                room = room.saturating_sub(candidate.transaction.size());
-                paid.insert(candidate.transaction.to);
-            }
-            gathered.able.insert(*address);
-            gathered.senders.insert(*address, payments);
-        }
-        for address in paid {
-            let queue = queues.get(&address);
-            if queue.is_some_and(|q| q.rank.is_some_and(|rank| rank.head.is_none())) {
-                let payments = next_payments(queues, &address);
-                gathered.senders.insert(address, payments);
-            }
         }
         gathered
+    }
+
+    fn insert(&mut self, from: Address, candidate: Candidate) {
+        let sequence = candidate.transaction.sequence;
+        let payments = self.senders.entry(from).or_default();
+        payments.insert(sequence, candidate);
     }
 
     /// Chooses payments for a block on top of `chain`. They apply to it in this order.
@@ -145,25 +187,4 @@ impl Candidates {
         let sequence = *self.senders.get(address)?.keys().next()?;
         self.at(address, sequence)
     }
-}
-
-/// A sender's payments from the account's sequence up to the first gap.
-fn next_payments(
-    queues: &BTreeMap<Address, SenderQueue>,
-    address: &Address,
-) -> BTreeMap<Sequence, Candidate> {
-    let Some(queue) = queues.get(address) else {
-        return BTreeMap::new();
-    };
-    (queue.account.sequence.0..)
-        .map_while(|sequence| queue.payments.get_key_value(&Sequence(sequence)))
-        .map(|(sequence, entry)| {
-            let candidate = Candidate {
-                transaction: entry.transaction.clone(),
-                rate: entry.rate,
-                arrival: entry.arrival,
-            };
-            (*sequence, candidate)
-        })
-        .collect()
 }
