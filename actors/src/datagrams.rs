@@ -97,3 +97,230 @@ where
         Err(SendError::Full(_) | SendError::Closed(_)) => Counters::count(dropped),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        messages::Refusal,
+        testing::{Seen, World, answering, easy_params, local, probe},
+    };
+    use futures::{FutureExt, future::LocalBoxFuture};
+    use mvb_protocol::{
+        address::Address,
+        amount::Amount,
+        chain::Tip,
+        hash::TxId,
+        keys::{Curve, SecretKey},
+        numbers::{Sequence, Timestamp},
+        params::ChainParams,
+        transaction::{Payment, Transaction},
+        wire::{Announcement, Endpoint, NodeId, Status},
+    };
+    use std::io;
+
+    const PEER: &str = "127.0.0.1:5000";
+
+    struct Rig {
+        world: World,
+        statuses: Seen<PeerStatus>,
+        payments: Seen<SubmitTransaction>,
+    }
+
+    impl Rig {
+        async fn start(wrap: impl FnOnce(Rc<dyn Datagrams>) -> Rc<dyn Datagrams>) -> Self {
+            let world = World::new(&easy_params());
+            let (resolver, statuses) = probe();
+            let (intake, payments) =
+                answering(|m: &SubmitTransaction| Ok::<TxId, Refusal>(m.transaction.id()));
+            let ports = DatagramPorts { intake, resolver };
+            let transactions = world.env.net.open(Channel::Transactions).await.unwrap();
+            let status = wrap(world.env.net.open(Channel::Status).await.unwrap());
+            for (channel, socket) in [
+                (Channel::Status, status),
+                (Channel::Transactions, transactions),
+            ] {
+                let receiver = receive(world.env.clone(), channel, socket, ports.clone());
+                tokio::task::spawn_local(receiver);
+            }
+            Self {
+                world,
+                statuses,
+                payments,
+            }
+        }
+
+        async fn hear(&self, channel: Channel, bytes: &[u8]) {
+            self.world
+                .net
+                .deliver(channel, bytes, PEER.parse().unwrap());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+
+        /// Bad and dropped datagrams.
+        fn counted(&self) -> (u64, u64) {
+            let counters = &self.world.env.view.counters;
+            (
+                counters.bad_datagrams.get(),
+                counters.dropped_datagrams.get(),
+            )
+        }
+    }
+
+    fn status(node: u8, params: ChainParams) -> Vec<u8> {
+        let tip = Tip::genesis(params.genesis_id());
+        let endpoint = Endpoint {
+            node: NodeId([node; 16]),
+            port: 2_607,
+        };
+        Status {
+            announcement: Announcement { params, tip },
+            endpoint,
+        }
+        .to_datagram()
+    }
+
+    fn payment() -> Transaction {
+        Payment {
+            genesis: easy_params().genesis_id(),
+            to: Address::default(),
+            amount: Amount::from_units(1),
+            fee: Amount::ZERO,
+            sequence: Sequence(0),
+            timestamp: Timestamp(0),
+        }
+        .sign(&SecretKey::from_bytes(Curve::P521, &[1; 66]).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn statuses_and_payments_reach_their_actors_with_their_source() {
+        local(async {
+            let rig = Rig::start(|socket| socket).await;
+            rig.hear(Channel::Status, &status(2, easy_params())).await;
+            let datagram = payment().to_datagram();
+            rig.hear(Channel::Transactions, &datagram).await;
+            let source: SocketAddr = PEER.parse().unwrap();
+            assert_eq!(rig.statuses.borrow()[0].source, source);
+            let heard = &rig.payments.borrow()[0];
+            assert_eq!(*heard.transaction, payment());
+            assert_eq!(heard.source, TransactionSource::Datagram(source.ip()));
+            assert_eq!(rig.counted(), (0, 0));
+        })
+        .await;
+    }
+
+    /// FAULTS 16, hole 23: one's own echo is known by its node id.
+    #[tokio::test(start_paused = true)]
+    async fn the_echo_of_the_own_status_is_ignored() {
+        local(async {
+            let rig = Rig::start(|socket| socket).await;
+            let own = rig.world.env.node.0[0];
+            rig.hear(Channel::Status, &status(own, easy_params())).await;
+            assert!(rig.statuses.borrow().is_empty());
+            assert_eq!(rig.counted(), (0, 0));
+        })
+        .await;
+    }
+
+    /// FAULTS 6: the resolver tells it apart in words.
+    #[tokio::test(start_paused = true)]
+    async fn a_status_of_another_network_reaches_the_resolver_too() {
+        local(async {
+            let rig = Rig::start(|socket| socket).await;
+            let other = ChainParams {
+                difficulty: 20,
+                ..easy_params()
+            };
+            rig.hear(Channel::Status, &status(2, other.clone())).await;
+            assert_eq!(rig.statuses.borrow()[0].status.announcement.params, other);
+        })
+        .await;
+    }
+
+    /// FAULTS 1, 5, 9, 12 and hole 31: what is no message is counted and never answered.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_message_is_counted_and_never_answered() {
+        local(async {
+            let rig = Rig::start(|socket| socket).await;
+            let good = status(2, easy_params());
+            let oversize = [good.as_slice(), &[0; 4_000]].concat();
+            let mut later_version = good.clone();
+            later_version[4] = 9;
+            let bad: [&[u8]; 6] = [
+                b"",
+                b"garbage",
+                &good[..good.len() - 1],
+                &oversize,
+                &later_version,
+                &payment().to_datagram(),
+            ];
+            for bytes in bad {
+                rig.hear(Channel::Status, bytes).await;
+            }
+            rig.hear(Channel::Transactions, &good).await;
+            assert_eq!(rig.counted(), (7, 0));
+            assert!(rig.statuses.borrow().is_empty() && rig.payments.borrow().is_empty());
+            assert!(rig.world.net.sent.borrow().is_empty());
+            assert!(rig.world.net.connects.borrow().is_empty());
+        })
+        .await;
+    }
+
+    /// FAULTS 11: a flood is dropped where it is heard, not queued.
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_faster_than_its_actor_takes_it_is_dropped_and_counted() {
+        local(async {
+            let rig = Rig::start(|socket| socket).await;
+            let (good, from) = (status(2, easy_params()), PEER.parse().unwrap());
+            for _ in 0..10_000 {
+                rig.world.net.deliver(Channel::Status, &good, from);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (bad, dropped) = rig.counted();
+            let heard = rig.statuses.borrow().len() as u64;
+            assert_eq!((bad, heard + dropped), (0, 10_000));
+            assert!(heard > 0 && dropped > 0, "{heard} heard");
+        })
+        .await;
+    }
+
+    /// A socket that fails now and then.
+    struct Failing {
+        socket: Rc<dyn Datagrams>,
+        failures: Cell<u32>,
+    }
+
+    impl Datagrams for Failing {
+        fn receive<'a>(
+            &'a self,
+            buffer: &'a mut [u8],
+        ) -> LocalBoxFuture<'a, io::Result<(usize, SocketAddr)>> {
+            match self.failures.get() {
+                0 => self.socket.receive(buffer),
+                failures => {
+                    self.failures.set(failures - 1);
+                    async { Err(io::ErrorKind::OutOfMemory.into()) }.boxed_local()
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_socket_is_tried_again_after_a_while() {
+        local(async {
+            let wrap = |socket| -> Rc<dyn Datagrams> {
+                Rc::new(Failing {
+                    socket,
+                    failures: Cell::new(5),
+                })
+            };
+            let start = tokio::time::Instant::now();
+            let rig = Rig::start(wrap).await;
+            rig.hear(Channel::Status, &status(2, easy_params())).await;
+            assert!(rig.statuses.borrow().is_empty());
+            crate::testing::until("heard", || !rig.statuses.borrow().is_empty()).await;
+            assert!(start.elapsed() >= 5 * BACK_OFF);
+        })
+        .await;
+    }
+}

@@ -258,3 +258,6 @@ fn unconfirmed(
         Ok(unconfirmed)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -489,3 +489,6 @@ fn disconnected_payments(reorg: &TipChanged, most: usize) -> Vec<&Transaction> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
