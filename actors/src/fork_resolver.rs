@@ -10,6 +10,8 @@ mod memory;
 mod peers;
 mod plan;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     env::Env,

@@ -45,7 +45,6 @@ pub struct Candidate {
     /// The blocks after the fork point, the lowest first.
     ids: Vec<BlockId>,
     is_extension: bool,
-    /// Headers judged so far; more than `ids` where the page began with known blocks.
     ended: bool,
     refused: Option<(BlockId, BlockError)>,
 }
@@ -100,11 +99,12 @@ impl Candidate {
             refused: None,
         };
         candidate.extend(params, fresh, now)?;
-        candidate.ended |= headers.len() < MAX_HEADERS;
+        // Those left out count too: the page was full all the same.
+        candidate.ended = headers.len() < MAX_HEADERS || candidate.refused.is_some();
         Ok(Page::Candidate(Box::new(candidate)))
     }
 
-    /// Judges the next page of headers of the same branch.
+    /// Judges the next page of headers of the same branch; a short page is its last.
     ///
     /// # Errors
     /// When a header breaks a rule, or the branch grows too long.
