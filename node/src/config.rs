@@ -10,7 +10,7 @@ mod settings;
 mod sources;
 mod table;
 
-pub use settings::Settings;
+pub use settings::{MINING_REWARDS, Settings};
 pub use sources::{Source, parse_set};
 pub use table::{PARAMETERS, Parameter};
 

@@ -18,14 +18,20 @@ pub use key_store::{KeyStore, KeyStoreError, Passphrase};
 pub use names::{KeyName, KeyNameError, Party, PartyError};
 pub use outbox::{Outbox, OutboxError};
 pub use payments::{AddressLine, AddressList, PaymentState, Pending};
-pub use send::{CancelRequest, PaymentError, SendRequest, Sent, Unlock};
+pub use send::{CancelRequest, PaymentError, SendRequest, Sent, Unlock, least_replacement_fee};
 pub use why::{Reason, Why};
 
+use crate::{
+    config::Config,
+    home::{Home, HomeError},
+};
 use mvb_protocol::{
+    amount::AmountError,
     chain::{ChainSnapshot, ChainStore, StoreError},
     hash::{GenesisId, TxId},
     params::ChainParams,
 };
+use mvb_storage::MemoryStore;
 use std::sync::Arc;
 
 /// The wallet of a home on one network.
@@ -54,9 +60,31 @@ pub enum WalletError {
     /// The chain cannot be read.
     #[error(transparent)]
     Chain(#[from] StoreError),
+    /// A sum of payments does not fit an amount.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
 }
 
 impl Wallet {
+    /// The wallet of a home, beside whatever process writes its chain. Where there is no
+    /// chain yet, everything is pending and all balances are zero.
+    ///
+    /// # Errors
+    /// When the outbox or the chain cannot be opened.
+    pub fn open(home: &Home, config: &Config) -> Result<Self, WalletError> {
+        let params = config.chain_params();
+        let chain: Arc<dyn ChainStore> = match home.read_chain(params)? {
+            Some(store) => Arc::new(store),
+            None => Arc::new(MemoryStore::new(params.clone())),
+        };
+        let outbox = Outbox::open(&home.outbox_folder(params.genesis_id()))?;
+        let keys = KeyStore::new(&config.key_store_dir);
+        Ok(Self::new(keys, Arc::new(outbox), chain, params.clone()))
+    }
+
     /// A wallet over its parts. Without a chain yet, an empty store of the same
     /// parameters will do: everything is then pending.
     pub fn new(

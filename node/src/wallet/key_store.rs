@@ -11,7 +11,8 @@ mod pem;
 
 pub use pem::KeyFileError;
 
-use super::{KeyName, names::KeyNameError};
+use super::{KeyName, Party, names::KeyNameError};
+use crate::config::MINING_REWARDS;
 use mvb_protocol::{
     address::Address,
     keys::{Curve, PublicKey, SecretKey},
@@ -221,6 +222,21 @@ impl KeyStore {
         match self.create(name, curve, None) {
             Err(KeyStoreError::Exists { .. }) => self.find(name),
             created => created,
+        }
+    }
+
+    /// The address that rewards go to. The key that is there by default is made where it
+    /// is missing; another that is missing is an error, because its name may be mistyped.
+    ///
+    /// # Errors
+    /// When there is no such key, or it cannot be made or used.
+    pub fn reward_address(&self, to: &Party, curve: Curve) -> Result<Address, KeyStoreError> {
+        match to {
+            Party::Address(address) => Ok(*address),
+            Party::Name(name) if name.as_str() == MINING_REWARDS => {
+                Ok(self.find_or_create(name, curve)?.address())
+            }
+            Party::Name(name) => Ok(self.find(name)?.address()),
         }
     }
 

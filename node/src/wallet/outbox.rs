@@ -110,27 +110,27 @@ impl Outbox {
         }
     }
 
-    /// Appends the sender's next payment: `make` is called inside the write transaction
-    /// with the sequence reserved for it, the greater of `next` (the account's on the
-    /// chain) and the one after the sender's last saved payment. When this returns, the
-    /// payment is on the disk.
+    /// Appends the sender's next payment. `next` gives the sender's sequence on the chain
+    /// and `make` the payment, both called inside the write transaction; the sequence
+    /// reserved is the greater of `next` and the one after the sender's last saved
+    /// payment. When this returns, the payment is on the disk.
     ///
     /// # Errors
-    /// Whatever `make` says, or that the outbox failed; then nothing is saved.
+    /// Whatever `next` and `make` say, or that the outbox failed; then nothing is saved.
     pub fn append<E: From<OutboxError>>(
         &self,
         sender: &Address,
-        next: Sequence,
+        next: impl FnOnce() -> Result<Sequence, E>,
         make: impl FnOnce(&Reservation<'_>) -> Result<Transaction, E>,
     ) -> Result<SavedPayment, E> {
         self.backend.write(|tables| {
-            let sequence = match records::last_sequence(tables, sender)? {
-                Some(last) => last
+            let mut sequence = next()?;
+            if let Some(last) = records::last_sequence(tables, sender)? {
+                let after = last
                     .next()
-                    .ok_or(OutboxError::NoSequence { sender: *sender })?
-                    .max(next),
-                None => next,
-            };
+                    .ok_or(OutboxError::NoSequence { sender: *sender })?;
+                sequence = sequence.max(after);
+            }
             let unsettled = records::unsettled(tables)?;
             let transaction = make(&Reservation {
                 sequence,
@@ -205,8 +205,7 @@ impl Outbox {
 }
 
 impl env::Outbox for Outbox {
-    /// Of several payments with one sequence only the one that counts: the one seen on the
-    /// chain, or else the newest.
+    /// Of several payments with one sequence only the newest, which its owner wants.
     fn unsettled(&self) -> Result<Vec<Arc<Transaction>>, StoreError> {
         let saved = Outbox::unsettled(self).map_err(|error| StoreError::Io {
             reason: error.to_string(),

@@ -1,9 +1,10 @@
 //! Why a payment is not confirmed yet, in reasons that a person can act on.
 
-use super::{PaymentState, Wallet, WalletError};
-use crate::resident::Resident;
+use super::{PaymentState, Wallet, WalletError, outbox::SavedPayment, payments::waiting};
+use crate::resident::{Resident, ResidentStatus};
 use mvb_protocol::{
     amount::Amount,
+    chain::ChainSnapshot,
     hash::TxId,
     numbers::{Height, Sequence, Timestamp},
 };
@@ -45,20 +46,17 @@ pub enum Reason {
         /// The first that is missing.
         sequence: Sequence,
     },
-    /// An earlier payment of its sender must be confirmed first.
-    Behind {
-        /// The earliest such payment.
-        id: TxId,
-    },
     /// The chain does not cover it now.
     Uncovered {
         /// The confirmed balance.
         balance: Amount,
-        /// Amount and fee.
+        /// What it and the sender's payments before it need.
         needed: Amount,
     },
     /// Nobody on this home announces it.
     NobodyAnnounces,
+    /// The resident process has just started.
+    ResidentStarting,
     /// The resident process has not written for long.
     ResidentSilent {
         /// For how many seconds.
@@ -101,13 +99,13 @@ impl fmt::Display for Reason {
                 write!(f, "its block {height} was orphaned, waiting again")
             }
             Self::SequenceMissing { sequence } => write!(f, "sequence {sequence} is missing"),
-            Self::Behind { id } => write!(f, "waits for its sender's earlier payment {id:.8}"),
             Self::Uncovered { balance, needed } => {
                 write!(f, "balance {balance} does not cover {needed}")
             }
             Self::NobodyAnnounces => f.write_str(
                 "nobody announces it: start `mvb wallet sync` or `mvb miner` on this home",
             ),
+            Self::ResidentStarting => f.write_str("the mvb process of this home is starting"),
             Self::ResidentSilent { seconds } => {
                 write!(
                     f,
@@ -135,6 +133,141 @@ impl Wallet {
     /// # Errors
     /// When the payment is not known here, or the outbox or the chain cannot be read.
     pub fn why(&self, id: &TxId, resident: &Resident, now: Timestamp) -> Result<Why, WalletError> {
-        unimplemented!()
+        let state = self.state(id)?;
+        let mut reasons = Vec::new();
+        match state {
+            PaymentState::Confirmed { height, depth } => {
+                reasons.push(Reason::Confirmed { height, depth });
+            }
+            PaymentState::Superseded { by } => reasons.push(Reason::Superseded { by }),
+            PaymentState::Orphaned { height } => {
+                reasons.push(Reason::Orphaned { height });
+                self.add_waiting_reasons(id, resident, now, &mut reasons)?;
+            }
+            PaymentState::Pending => self.add_waiting_reasons(id, resident, now, &mut reasons)?,
+        }
+        Ok(Why {
+            id: *id,
+            state,
+            reasons,
+        })
     }
+
+    fn add_waiting_reasons(
+        &self,
+        id: &TxId,
+        resident: &Resident,
+        now: Timestamp,
+        reasons: &mut Vec<Reason>,
+    ) -> Result<(), WalletError> {
+        let saved = self.outbox.unsettled()?;
+        let chain = self.snapshot()?;
+        let waiting = waiting(&saved, &*chain)?;
+        let Some(payment) = waiting.iter().find(|payment| payment.id == *id) else {
+            // Settled between two look-ups.
+            return Ok(());
+        };
+        let held = held_back(payment, &waiting, &*chain)?;
+        reasons.extend(held);
+        let Some(status) = announced(resident, &self.genesis().to_string(), reasons) else {
+            return Ok(());
+        };
+        reasons.extend(no_miner(status, now));
+        if held.is_some() {
+            return Ok(());
+        }
+        // The resident process may not have taken up yet what was saved just now.
+        let ready = (status.ready as u64).max(ready(&waiting, &*chain)?);
+        let height = chain.tip()?.height;
+        let needed = self.params.least_payments(height.next().unwrap_or(height));
+        match u64::from(needed).saturating_sub(ready) {
+            0 if reasons.is_empty() => reasons.push(Reason::NextBlock),
+            0 => {}
+            missing => reasons.push(Reason::MoreTransactions { missing }),
+        }
+        Ok(())
+    }
+}
+
+/// What keeps a payment out of the next block whoever mines it.
+fn held_back(
+    payment: &SavedPayment,
+    waiting: &[&SavedPayment],
+    chain: &dyn ChainSnapshot,
+) -> Result<Option<Reason>, WalletError> {
+    let transaction = &payment.transaction;
+    let sender = transaction.from();
+    let account = chain.account(&sender)?;
+    let mut earlier: Vec<&SavedPayment> = waiting
+        .iter()
+        .copied()
+        .filter(|other| other.transaction.from() == sender)
+        .filter(|other| other.transaction.sequence < transaction.sequence)
+        .collect();
+    earlier.sort_by_key(|other| other.transaction.sequence);
+    let mut next = account.sequence;
+    let mut needed = transaction.total()?;
+    for other in &earlier {
+        if other.transaction.sequence != next {
+            break;
+        }
+        next = Sequence(next.0.saturating_add(1));
+        needed = needed.checked_add(other.transaction.total()?)?;
+    }
+    Ok(if next != transaction.sequence {
+        Some(Reason::SequenceMissing { sequence: next })
+    } else if needed > account.balance {
+        Some(Reason::Uncovered {
+            balance: account.balance,
+            needed,
+        })
+    } else {
+        // Several payments of a sender fit one block, so those before it hold nothing up.
+        None
+    })
+}
+
+/// How many of this home's payments could be in the next block.
+fn ready(waiting: &[&SavedPayment], chain: &dyn ChainSnapshot) -> Result<u64, WalletError> {
+    let mut ready = 0;
+    for payment in waiting {
+        ready += u64::from(held_back(payment, waiting, chain)?.is_none());
+    }
+    Ok(ready)
+}
+
+/// What the resident process says, if there is one that announces payments of this network.
+fn announced<'r>(
+    resident: &'r Resident,
+    genesis: &str,
+    reasons: &mut Vec<Reason>,
+) -> Option<&'r ResidentStatus> {
+    match resident {
+        Resident::Alive(status) if status.genesis == genesis => {
+            if let Some((height, claimed)) = status.catching_up {
+                reasons.push(Reason::CatchingUp {
+                    height: Height(height),
+                    claimed: Height(claimed),
+                });
+            }
+            return Some(status);
+        }
+        Resident::Silent { since } if since.is_zero() => reasons.push(Reason::ResidentStarting),
+        Resident::Silent { since } => reasons.push(Reason::ResidentSilent {
+            seconds: since.as_secs(),
+        }),
+        Resident::None | Resident::Alive(_) => reasons.push(Reason::NobodyAnnounces),
+    }
+    None
+}
+
+/// A miner is heard every interval; two without are a silence.
+fn no_miner(status: &ResidentStatus, now: Timestamp) -> Option<Reason> {
+    let Some(heard) = status.miner_heard else {
+        return Some(Reason::NoMinerYet);
+    };
+    let silence = now.0.saturating_sub(heard);
+    (silence > status.interval.saturating_mul(2)).then_some(Reason::NoMinerFor {
+        seconds: silence / 1_000,
+    })
 }

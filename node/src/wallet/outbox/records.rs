@@ -110,21 +110,20 @@ pub(super) fn unsettled(tables: &dyn ReadTables) -> Result<Vec<SavedPayment>, Ou
         .collect()
 }
 
-/// Of payments with the same sender and sequence the one that counts: the one that was seen
-/// on the chain last, or else the newest. The oldest first.
+/// Of payments with the same sender and sequence the newest, in the order in which they
+/// were made.
 pub(in crate::wallet) fn current(saved: &[SavedPayment]) -> impl Iterator<Item = &SavedPayment> {
-    let mut slots: BTreeMap<(Address, Sequence), &SavedPayment> = BTreeMap::new();
-    let rank = |payment: &SavedPayment| (payment.seen.map(|seen| seen.height), payment.number);
-    for payment in saved {
-        let slot = (payment.transaction.from(), payment.transaction.sequence);
-        let best = slots.entry(slot).or_insert(payment);
-        if rank(payment) > rank(best) {
-            *best = payment;
-        }
-    }
-    let mut current: Vec<&SavedPayment> = slots.into_values().collect();
-    current.sort_by_key(|payment| payment.number);
-    current.into_iter()
+    let newest: BTreeMap<(Address, Sequence), u64> = saved
+        .iter()
+        .map(|payment| (slot_of(payment), payment.number))
+        .collect();
+    saved
+        .iter()
+        .filter(move |payment| newest.get(&slot_of(payment)) == Some(&payment.number))
+}
+
+fn slot_of(payment: &SavedPayment) -> (Address, Sequence) {
+    (payment.transaction.from(), payment.transaction.sequence)
 }
 
 /// What the chain says that is not written down yet.
