@@ -232,6 +232,7 @@ fn open_env(path: &Path) -> heed::Result<Env<WithoutTls>> {
                 if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > LEAST_MAP_BYTES =>
             {
                 map_bytes /= 2;
+                tracing::debug!(map_bytes, "address space is short, mapping less");
             }
             opened => return opened,
         }

@@ -9,6 +9,7 @@ use crate::{
     chain,
     environment::{Bucket, Environment, Presence, store_error},
     open::{self, OpenError},
+    schema,
     tables::{Batch, Plan, Read, Table, Tables, Visit},
     verify::{VerifyReport, verify},
 };
@@ -48,6 +49,7 @@ impl LmdbStore {
     /// When the store is of another network or another schema, damaged, or cannot be read.
     pub fn open(path: &Path, params: &ChainParams) -> Result<Self, OpenError> {
         let environment = Environment::open(path, Presence::Create)?;
+        refuse_other_schema(path, &environment)?;
         let databases = environment
             .create_tables(Table::ALL.map(Table::name))
             .map_err(OpenError::store(path))?;
@@ -128,6 +130,7 @@ impl LmdbStore {
             Err(OpenError::Missing { .. }) => return Ok(None),
             opened => opened?,
         };
+        refuse_other_schema(path, &environment)?;
         let databases = environment
             .tables(Table::ALL.map(Table::name))
             .map_err(OpenError::store(path))?;
@@ -147,7 +150,27 @@ impl LmdbStore {
     }
 
     fn stored_params(&self, path: &Path) -> Result<Option<ChainParams>, OpenError> {
-        open::stored_params(path, &*self.read().map_err(OpenError::store(path))?)
+        self.read()
+            .and_then(|tables| open::stored_params(&*tables))
+            .map_err(OpenError::store(path))
+    }
+}
+
+/// Another version may have other tables, so its number is read before they are opened, and
+/// none is created in its store.
+fn refuse_other_schema(path: &Path, environment: &Environment) -> Result<(), OpenError> {
+    let failed = OpenError::store(path);
+    let tables = environment.tables([Table::Meta.name()]).map_err(&failed)?;
+    let Some([meta]) = tables else {
+        return Ok(());
+    };
+    let transaction = environment.read().map_err(&failed)?;
+    let record = meta
+        .get(&transaction, schema::SCHEMA)
+        .map_err(|error| failed(store_error(error)))?;
+    match record {
+        Some(record) => open::check_version(path, schema::version(record).map_err(failed)?),
+        None => Ok(()),
     }
 }
 

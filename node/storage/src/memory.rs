@@ -125,8 +125,15 @@ impl Tables for MemoryStore {
 impl Maps {
     /// Applies a batch, or nothing when a key is outside the limits.
     fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        for (_, key, _) in batch.iter() {
-            check_key(key)?;
+        for (_, key, value) in batch.iter() {
+            check_key(
+                key,
+                if value.is_some() {
+                    MAX_KEY_BYTES
+                } else {
+                    usize::MAX
+                },
+            )?;
         }
         for (table, key, value) in batch.iter() {
             let map = Arc::make_mut(&mut self.0[table as usize]);
@@ -141,7 +148,7 @@ impl Maps {
 
 impl Read for Arc<Maps> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
-        check_key(key)?;
+        check_key(key, usize::MAX)?;
         Ok(self.0[table as usize].get(key).map(|value| &**value))
     }
 
@@ -156,9 +163,10 @@ impl Read for Arc<Maps> {
     }
 }
 
-/// LMDB refuses such keys, so its twin does.
-fn check_key(key: &[u8]) -> Result<(), StoreError> {
-    if (1..=MAX_KEY_BYTES).contains(&key.len()) {
+/// LMDB refuses empty keys always, and long ones where something is to be stored; its twin
+/// does the same.
+fn check_key(key: &[u8], most: usize) -> Result<(), StoreError> {
+    if (1..=most).contains(&key.len()) {
         return Ok(());
     }
     Err(StoreError::Io {

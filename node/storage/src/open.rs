@@ -93,24 +93,24 @@ pub(crate) fn fill(tables: &impl Tables, params: &ChainParams) -> Result<(), Sto
     })
 }
 
-/// The parameters of the chain in a store, or `None` when it was never filled.
-pub(crate) fn stored_params(
-    path: &Path,
-    tables: &dyn Read,
-) -> Result<Option<ChainParams>, OpenError> {
-    let Some(got) = schema::stored_version(tables).map_err(OpenError::store(path))? else {
-        return Ok(None);
-    };
-    if got != SCHEMA_VERSION {
-        return Err(OpenError::Schema {
-            path: path.to_owned(),
-            got,
-            expected: SCHEMA_VERSION,
-        });
+/// Refuses a store with another layout, before anything else in it is looked at.
+pub(crate) fn check_version(path: &Path, got: u32) -> Result<(), OpenError> {
+    if got == SCHEMA_VERSION {
+        return Ok(());
     }
-    schema::stored_params(tables)
-        .map(Some)
-        .map_err(OpenError::store(path))
+    Err(OpenError::Schema {
+        path: path.to_owned(),
+        got,
+        expected: SCHEMA_VERSION,
+    })
+}
+
+/// The parameters of the chain in a store, or `None` when it was never filled.
+pub(crate) fn stored_params(tables: &dyn Read) -> Result<Option<ChainParams>, StoreError> {
+    match schema::stored_version(tables)? {
+        Some(_) => schema::stored_params(tables).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Refuses a store that is not of this network.

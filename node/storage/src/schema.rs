@@ -19,7 +19,9 @@ use std::fmt::Display;
 /// The version of this layout. Another one is refused at open, never guessed at.
 pub const SCHEMA_VERSION: u32 = 1;
 
-const SCHEMA: &[u8] = b"schema";
+/// The key of the schema version in [`Table::Meta`].
+pub(crate) const SCHEMA: &[u8] = b"schema";
+
 const PARAMS: &[u8] = b"params";
 const TIP: &[u8] = b"tip";
 
@@ -42,9 +44,15 @@ pub(crate) fn genesis_records(params: &ChainParams) -> Batch {
     batch
 }
 
-/// The layout's version, or `None` for a store that was never filled.
+/// The layout's version, or `None` for a store that was never filled. Its place and form
+/// are the same in every version.
 pub(crate) fn stored_version(tables: &dyn Read) -> Result<Option<u32>, StoreError> {
-    get(tables, Table::Meta, SCHEMA, "schema version")
+    tables.get(Table::Meta, SCHEMA)?.map(version).transpose()
+}
+
+/// The layout's version, from its record.
+pub(crate) fn version(record: &[u8]) -> Result<u32, StoreError> {
+    decode(record, "schema version")
 }
 
 /// The parameters of the chain in the store.

@@ -106,3 +106,99 @@ pub(crate) trait Tables {
     /// when this returns `Ok`, or nothing.
     fn write(&self, plan: Plan<'_>) -> Result<(), StoreError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LmdbStore, MemoryStore};
+    use mvb_protocol::params::ChainParams;
+
+    fn on_both(test: impl Fn(&dyn Tables)) {
+        let params = ChainParams::default();
+        test(&MemoryStore::new(params.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        test(&LmdbStore::open(folder.path(), &params).unwrap());
+    }
+
+    fn put(tables: &dyn Tables, entries: &[(&[u8], &str)]) -> Result<(), StoreError> {
+        tables.write(&|_| {
+            let mut batch = Batch::default();
+            for (key, value) in entries {
+                batch.put(Table::History, *key, value.as_bytes().to_vec());
+            }
+            Ok(batch)
+        })
+    }
+
+    fn keys(tables: &dyn Tables, from: &[u8]) -> Vec<Vec<u8>> {
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        };
+        let read = tables.read().unwrap();
+        read.scan(Table::History, from, &mut visit).unwrap();
+        keys
+    }
+
+    #[test]
+    fn a_batch_with_a_key_outside_the_limits_changes_nothing() {
+        on_both(|tables| {
+            for length in [0, MAX_KEY_BYTES + 1, 2_000] {
+                let refused = put(tables, &[(b"good", "1"), (&vec![7; length], "2")]);
+                assert!(refused.is_err(), "a key of {length} bytes was taken");
+            }
+            assert!(keys(tables, b"").is_empty());
+            let longest = [7; MAX_KEY_BYTES];
+            put(tables, &[(&longest, "1"), (&[0], "2")]).unwrap();
+            let read = tables.read().unwrap();
+            let value = read.get(Table::History, &longest).unwrap();
+            assert_eq!(value, Some(&b"1"[..]));
+            assert!(read.get(Table::History, b"").is_err());
+            assert_eq!(read.get(Table::History, &[7; 600]), Ok(None));
+        });
+    }
+
+    #[test]
+    fn a_scan_begins_at_the_first_key_that_is_not_below_and_ends_when_told() {
+        on_both(|tables| {
+            put(tables, &[(b"b", ""), (b"a", ""), (b"bb", ""), (b"c", "")]).unwrap();
+            assert_eq!(keys(tables, b""), [&b"a"[..], b"b", b"bb", b"c"]);
+            assert_eq!(keys(tables, b"b"), [&b"b"[..], b"bb", b"c"]);
+            assert_eq!(keys(tables, b"b\0"), [&b"bb"[..], b"c"]);
+            assert!(keys(tables, b"d").is_empty());
+            assert!(keys(tables, &[0xff; 600]).is_empty());
+            let mut seen = 0;
+            let mut once = |_: &[u8], _: &[u8]| {
+                seen += 1;
+                Ok(ControlFlow::Break(()))
+            };
+            let read = tables.read().unwrap();
+            read.scan(Table::History, b"", &mut once).unwrap();
+            assert_eq!(seen, 1);
+        });
+    }
+
+    #[test]
+    fn the_last_word_on_a_key_counts_and_a_failed_plan_changes_nothing() {
+        on_both(|tables| {
+            let plan: Plan<'_> = &|_| {
+                let mut batch = Batch::default();
+                batch.put(Table::History, *b"x", vec![1]);
+                batch.delete(Table::History, *b"x");
+                batch.delete(Table::History, *b"y");
+                batch.delete(Table::History, [7; 600]);
+                batch.put(Table::History, *b"y", vec![2]);
+                Ok(batch)
+            };
+            tables.write(plan).unwrap();
+            assert_eq!(keys(tables, b""), [b"y"]);
+            let failed = tables.write(&|before| {
+                assert!(before.get(Table::History, b"y")?.is_some());
+                Err(StoreError::Full)
+            });
+            assert_eq!(failed, Err(StoreError::Full));
+            assert_eq!(keys(tables, b""), [b"y"]);
+        });
+    }
+}

@@ -13,7 +13,14 @@ use mvb_storage::{
     environment::{Environment, Presence},
     stored_params,
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// Tells a test that it runs in a process of its own, and in which folder.
+const FOLDER: &str = "MVB_STORE_TEST_FOLDER";
 
 fn open(path: &Path) -> LmdbStore {
     LmdbStore::open(path, &params()).unwrap()
@@ -88,6 +95,21 @@ fn a_store_of_another_schema_is_refused() {
     ] {
         assert_eq!(refused, Err(expected.clone()));
     }
+}
+
+#[test]
+fn nothing_is_created_in_a_store_of_another_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Environment::open(folder.path(), Presence::Create).unwrap();
+    let _: [_; 1] = environment.create_tables(["meta"]).unwrap();
+    put(folder.path(), "meta", b"schema", &codec::encode(&2_u32));
+    for refused in [
+        LmdbStore::open(folder.path(), &params()).err(),
+        LmdbStore::open_existing(folder.path(), &params()).err(),
+    ] {
+        assert!(matches!(refused, Some(OpenError::Schema { got: 2, .. })));
+    }
+    assert!(environment.tables(["accounts"]).unwrap().is_none());
 }
 
 /// Writes past the store, as only damage does.
@@ -171,6 +193,47 @@ fn a_creation_that_was_cut_off_is_begun_again() {
         assert_eq!(tip(&store), genesis);
         three_blocks(&store);
     }
+}
+
+/// Runs one of these tests in a process of its own, after a shell's preparation.
+fn again(test: &str, shell: &str, folder: &Path) -> bool {
+    let program = std::env::current_exe().unwrap();
+    Command::new("sh")
+        .args(["-c", &format!("{shell} exec \"$0\" --exact \"$1\"")])
+        .arg(program)
+        .arg(test)
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+#[test]
+fn a_short_address_space_is_enough() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        three_blocks(&open(Path::new(&folder)));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = "disk::a_short_address_space_is_enough";
+    assert!(again(name, "ulimit -v 8000000;", folder.path()));
+    assert_eq!(tip(&open(folder.path())).height, Height(3));
+}
+
+#[test]
+fn the_slot_of_a_reader_that_died_is_freed() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let store = LmdbStore::open_existing(Path::new(&folder), &params()).unwrap();
+        let _snapshot = store.snapshot().unwrap();
+        std::process::exit(1);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let name = "disk::the_slot_of_a_reader_that_died_is_freed";
+    assert!(!again(name, "", folder.path()));
+    assert_eq!(store.clear_stale_readers().unwrap(), 1);
+    assert_eq!(store.clear_stale_readers().unwrap(), 0);
 }
 
 #[test]
