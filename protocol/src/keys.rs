@@ -98,6 +98,12 @@ pub enum KeyError {
         /// The length that the key's curve needs.
         expected: usize,
     },
+    /// No curve has signatures of this length.
+    #[error("signature has {got} bytes, expected 64, 96 or 132")]
+    NoSignatureLength {
+        /// Its length.
+        got: usize,
+    },
     /// r or s is zero or not below the group's order.
     #[error("signature out of range")]
     SignatureRange,
@@ -220,10 +226,7 @@ impl Signature {
             .iter()
             .any(|curve| curve.signature_bytes() == bytes.len())
         {
-            return Err(KeyError::SignatureLength {
-                got: bytes.len(),
-                expected: Curve::P256.signature_bytes(),
-            });
+            return Err(KeyError::NoSignatureLength { got: bytes.len() });
         }
         let mut signature = Self {
             length: bytes.len() as u8,

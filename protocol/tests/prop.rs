@@ -1,0 +1,80 @@
+//! Properties, each over a few dozen seeds; `examples/properties.rs` runs the same over as
+//! many as one likes. A failure names its seed, and the seed alone repeats it.
+
+#[path = "properties/bytes.rs"]
+mod bytes;
+#[path = "support/chain.rs"]
+mod chain;
+#[path = "properties/numbers.rs"]
+mod numbers;
+#[path = "support/random.rs"]
+mod random;
+#[path = "support/read.rs"]
+mod read;
+#[path = "properties/trees.rs"]
+mod trees;
+
+use mvb_protocol::codec::encode;
+use random::Random;
+
+fn each_seed(count: u64, property: impl Fn(u64)) {
+    for seed in 0..count {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(seed)));
+        assert!(result.is_ok(), "seed {seed} fails; see above");
+    }
+}
+
+#[test]
+fn a_reorg_equals_a_replay_from_genesis_and_the_simple_ledger() {
+    let mut total = trees::Seen::default();
+    for seed in 0..60 {
+        let seen = trees::a_reorg_equals_a_replay(seed, 40);
+        total.reorgs += seen.reorgs;
+        total.deepest = total.deepest.max(seen.deepest);
+        total.refused += seen.refused;
+        total.payments += seen.payments;
+    }
+    assert!(
+        total.reorgs > 100 && total.deepest > 2,
+        "too quiet: {} reorgs, {} deep",
+        total.reorgs,
+        total.deepest
+    );
+    assert!(
+        total.refused > 50 && total.payments > 500,
+        "too quiet: {} refused, {} payments",
+        total.refused,
+        total.payments
+    );
+}
+
+#[test]
+fn what_is_accepted_has_one_encoding() {
+    let valid = bytes::valid_messages();
+    each_seed(6_000, |seed| {
+        bytes::what_is_accepted_has_one_encoding(seed, &valid);
+    });
+}
+
+#[test]
+fn every_flipped_bit_of_a_valid_block_is_refused() {
+    let (chain, block) = bytes::solved_block(0, 16);
+    for bit in 0..8 * encode(&block).len() {
+        bytes::a_flipped_bit_is_refused(&chain, &block, bit);
+    }
+}
+
+#[test]
+fn targets_and_work_are_those_of_unbounded_numbers() {
+    each_seed(200, numbers::targets_are_those_of_unbounded_numbers);
+}
+
+#[test]
+fn retargeting_is_that_of_unbounded_numbers() {
+    each_seed(100, numbers::retargeting_is_that_of_unbounded_numbers);
+}
+
+#[test]
+fn merkle_roots_are_those_of_a_twin() {
+    each_seed(100, numbers::merkle_roots_are_those_of_a_stack);
+}
