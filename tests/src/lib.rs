@@ -3,6 +3,9 @@
 
 pub mod checks;
 pub mod cluster;
+pub mod namespaces;
+pub mod process;
+pub mod scenarios;
 pub mod sim_env;
 pub mod sim_net;
 pub mod sim_node;
