@@ -1,5 +1,5 @@
 //! Whole nodes together: a cluster of simulated machines in one process and the simulator
-//! that runs seeded faults against it.
+//! that runs seeded faults against it; and the program's processes in networks of their own.
 
 pub mod checks;
 pub mod cluster;
