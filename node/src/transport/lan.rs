@@ -145,10 +145,12 @@ impl Network {
             return None;
         }
         let mask = address.netmask;
-        // An address configured without a broadcast address has the last one of its
-        // network, which every system accepts.
+        // For an address configured without a broadcast address the system tells the
+        // address itself; the last one of its network is then what everybody accepts.
         let last = Ipv4Addr::from_bits(address.ip.to_bits() | !mask.to_bits());
-        let told = address.broadcast.filter(|told| !told.is_unspecified());
+        let told = address
+            .broadcast
+            .filter(|told| !told.is_unspecified() && *told != address.ip);
         Some(Self {
             name,
             own: address.ip,
@@ -265,8 +267,14 @@ mod tests {
     fn the_broadcast_address_is_the_interfaces_or_the_last_of_its_network() {
         let told = Network::of("a".into(), &address([10, 0, 0, 5], 8, Some([10, 9, 9, 9])));
         assert_eq!(told.unwrap().broadcast, Ipv4Addr::new(10, 9, 9, 9));
-        let computed = network("a", [10, 77, 3, 5], 22);
-        assert_eq!(computed.broadcast, Ipv4Addr::new(10, 77, 3, 255));
+        for useless in [None, Some([0, 0, 0, 0]), Some([10, 77, 3, 5])] {
+            let computed = Network::of("a".into(), &address([10, 77, 3, 5], 22, useless));
+            assert_eq!(
+                computed.unwrap().broadcast,
+                Ipv4Addr::new(10, 77, 3, 255),
+                "told {useless:?}"
+            );
+        }
     }
 
     #[test]
