@@ -70,7 +70,13 @@ impl Environment {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, environment| environment.strong_count() > 0);
         if let Some(environment) = open.get(&canonical).and_then(Weak::upgrade) {
-            return Ok(environment);
+            return if environment.is_still_at(&canonical) {
+                Ok(environment)
+            } else {
+                Err(OpenError::Removed {
+                    path: path.to_owned(),
+                })
+            };
         }
         prepare(&canonical, presence)?;
         let env = match open_env(&canonical) {
@@ -87,6 +93,16 @@ impl Environment {
             .map_err(OpenError::store(path))?;
         open.insert(canonical, Arc::downgrade(&environment));
         Ok(environment)
+    }
+
+    /// Whether the file that is open is the one in the folder. What is written to a file
+    /// that was removed is lost when it closes.
+    fn is_still_at(&self, folder: &Path) -> bool {
+        let open = self.env.try_clone_inner_file().map_err(store_error);
+        let open = open.ok().and_then(|file| file.metadata().ok());
+        let there = fs::metadata(folder.join(DATA_FILE)).ok();
+        open.zip(there)
+            .is_some_and(|(open, there)| is_same_file(&open, &there))
     }
 
     /// The tables of these names in order, created where they do not exist.
@@ -178,6 +194,18 @@ impl Environment {
     pub fn clear_stale_readers(&self) -> Result<usize, StoreError> {
         self.env.clear_stale_readers().map_err(store_error)
     }
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Elsewhere an open file cannot be removed.
+#[cfg(not(unix))]
+fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 /// Refuses a file that LMDB would stumble over, and clears away what a creation left that

@@ -51,6 +51,12 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// This process still has the store open that was removed from this place.
+    #[error("the chain store in {} was removed while this process had it open", path.display())]
+    Removed {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder or the database failed.
     #[error("cannot open the chain store in {}: {error}", path.display())]
     Store {

@@ -175,6 +175,20 @@ fn a_store_can_be_opened_while_another_thread_closes_it() {
 }
 
 #[test]
+fn a_store_that_was_removed_while_open_is_not_handed_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chain");
+    let store = open(&path);
+    three_blocks(&store);
+    fs::remove_dir_all(&path).unwrap();
+    let refused = LmdbStore::open(&path, &params()).map(drop);
+    let expected = OpenError::Removed { path: path.clone() };
+    assert_eq!(refused, Err(expected));
+    drop(store);
+    assert_eq!(tip(&open(&path)).height, Height(0));
+}
+
+#[test]
 fn a_creation_that_was_cut_off_is_begun_again() {
     let genesis = Tip::genesis(params().genesis_id());
     let empty = |path: &Path| drop(fs::write(path.join("data.mdb"), b""));
