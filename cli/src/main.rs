@@ -1,2 +1,4 @@
-//! x
-fn main() {}
+//! The `mvb` program; everything is in the library beside it.
+fn main() -> std::process::ExitCode {
+    mvb_cli::main()
+}

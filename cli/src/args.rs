@@ -1,0 +1,309 @@
+//! The command line: what can be typed, what it means and how its help reads. `lib.rs`
+//! parses it once; nothing here opens a file or prints.
+
+use crate::pages;
+use clap::{Args as ClapArgs, Parser, Subcommand, builder::TypedValueParser};
+use mvb_protocol::{
+    amount::Amount,
+    hash::{BlockId, TxId},
+    keys::Curve,
+    numbers::Height,
+};
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
+
+/// A whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mvb",
+    version,
+    about = "A Minimum Viable Blockchain: wallets, miners and one shared ledger",
+    long_about = pages::ABOUT,
+    after_help = pages::AFTER_HELP,
+    after_long_help = pages::AFTER_LONG_HELP,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 92
+)]
+pub struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes, before or after its name.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Folder of keys, settings and chains [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "MVB_HOME", hide_env_values = true)]
+    pub home: Option<PathBuf>,
+    /// Who can be reached: local (this machine only) or lan [default: local]
+    #[arg(long, global = true, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// Set a parameter for this run, again for more; `mvb config` lists them all
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<Setting>,
+    /// Print JSON on stdout: one document, or one a line while something runs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log more on stderr: -v what happens, -vv how, -vvv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Print results only: no status lines, no hints, no warnings in the log
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Keys, balances and payments
+    #[command(subcommand, long_about = pages::WALLET, arg_required_else_help = true)]
+    Wallet(Wallet),
+    /// Mine blocks, serve them to others, earn coins
+    #[command(long_about = pages::MINER, after_long_help = pages::MINER_JSON)]
+    Miner(Miner),
+    /// Look at the chain, check it, or begin a new one
+    #[command(subcommand, long_about = pages::CHAIN, arg_required_else_help = true)]
+    Chain(Chain),
+    /// Every parameter: its value, where that came from, what it means
+    #[command(long_about = pages::CONFIG, after_long_help = pages::CONFIG_JSON)]
+    Config,
+    /// Watch a whole network at work on this machine, step by step
+    #[command(long_about = pages::DEMO, after_long_help = pages::DEMO_JSON)]
+    Demo(Demo),
+}
+
+/// The wallet's commands.
+#[derive(Debug, Subcommand)]
+pub enum Wallet {
+    /// Create a key and with it an address to be paid at
+    #[command(long_about = pages::NEW_ADDRESS, after_long_help = pages::NEW_ADDRESS_JSON)]
+    NewAddress {
+        /// Name of the key on this machine: 1 to 16 of A-Z a-z 0-9 _ -
+        name: String,
+        /// Curve of the key: 256, 384 or 521 bits [default: parameter key_size, 256]
+        #[arg(long, value_name = "BITS", value_parser = curve_parser())]
+        key_size: Option<Curve>,
+        /// Protect the key's file with a passphrase, asked for or from MVB_PASSPHRASE
+        #[arg(long)]
+        encrypt: bool,
+    },
+    /// The addresses of this home with their balances
+    #[command(long_about = pages::LIST_ADDRESSES, after_long_help = pages::LIST_ADDRESSES_JSON)]
+    ListAddresses,
+    /// Pay somebody
+    #[command(long_about = pages::SEND, after_long_help = pages::SEND_JSON)]
+    Send(Send),
+    /// Replace a payment that is not confirmed yet by one to oneself
+    #[command(long_about = pages::CANCEL, after_long_help = pages::SEND_JSON)]
+    Cancel {
+        /// The payment's id
+        #[arg(value_name = "ID")]
+        id: TxId,
+    },
+    /// Follow the network: download new blocks, announce payments not confirmed yet
+    #[command(long_about = pages::SYNC, after_long_help = pages::SYNC_JSON)]
+    Sync {
+        /// End with exit code 0 once nobody heard has a better chain
+        #[arg(long)]
+        until_synced: bool,
+    },
+    /// What an address was paid and has paid, the newest first
+    #[command(long_about = pages::HISTORY, after_long_help = pages::HISTORY_JSON)]
+    History {
+        /// Name of a key of this home, or any address
+        #[arg(value_name = "NAME|ADDRESS")]
+        of: String,
+        /// Lines at most
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Why a payment is not confirmed yet
+    #[command(long_about = pages::WHY, after_long_help = pages::WHY_JSON)]
+    Why {
+        /// The payment's id
+        #[arg(value_name = "ID")]
+        id: TxId,
+    },
+}
+
+/// A payment to make.
+#[derive(Debug, ClapArgs)]
+pub struct Send {
+    /// Who pays: name or address of a key of this home
+    pub from: String,
+    /// How much, in coins: 10 or 0.5, at most six decimals
+    #[arg(allow_hyphen_values = true)]
+    pub amount: Amount,
+    /// Who is paid: any address, or the name of a key of this home
+    pub to: String,
+    /// What the miner gets on top, in coins; payments with more per byte go first
+    #[arg(long, value_name = "F", default_value = "0", allow_hyphen_values = true)]
+    pub fee: Amount,
+    /// Wait until the payment is in a block
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Options of the miner.
+#[derive(Debug, ClapArgs)]
+pub struct Miner {
+    /// Threads that search [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Who gets the rewards [default: the key mining_rewards, made when there is none]
+    #[arg(long, value_name = "NAME|ADDRESS")]
+    pub reward_to: Option<String>,
+}
+
+/// The chain's commands.
+#[derive(Debug, Subcommand)]
+pub enum Chain {
+    /// Height, tip, work and parameters of this home's chain
+    #[command(after_long_help = pages::CHAIN_INFO_JSON)]
+    Info,
+    /// One block: its header, its payments, its reward
+    #[command(after_long_help = pages::CHAIN_BLOCK_JSON)]
+    Block {
+        /// A height of the active chain, or the id of any stored block
+        #[arg(value_name = "HEIGHT|ID")]
+        block: BlockRef,
+    },
+    /// Replay every block from genesis and compare the balances with the stored ones
+    #[command(after_long_help = pages::CHAIN_VERIFY_JSON)]
+    Verify,
+    /// Begin a new chain under a new name; keys and payments are kept
+    #[command(long_about = pages::RESET, after_long_help = pages::RESET_JSON)]
+    Reset(Reset),
+}
+
+/// What to reset to.
+#[derive(Debug, ClapArgs)]
+pub struct Reset {
+    /// The new network's name, 1 to 32 bytes
+    #[arg(value_name = "NEW_NAME")]
+    pub network_name: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Options of the demonstration.
+#[derive(Debug, ClapArgs)]
+pub struct Demo {
+    /// Miners in the network, 2 to 8
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub miners: u8,
+    /// End once the first payment is confirmed everywhere
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// A `KEY=VALUE` of `--set`. Whether the key exists is the configuration's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The parameter.
+    pub key: String,
+    /// Its value, everything after the first `=`.
+    pub value: String,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("expected KEY=VALUE such as difficulty=20".to_owned()),
+        }
+    }
+}
+
+/// A block as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockRef {
+    /// A height of the active chain.
+    Height(Height),
+    /// Any stored block.
+    Id(BlockId),
+}
+
+impl FromStr for BlockRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // No height has 64 digits, so a text of digits is never both.
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        match text.parse() {
+            Ok(height) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Ok(Self::Height(Height(height)))
+            }
+            _ => Err("expected a height such as 12, or 64 hex digits".to_owned()),
+        }
+    }
+}
+
+/// Parses a command line. `--set` may stand anywhere any number of times.
+///
+/// # Errors
+/// What clap found, help and version included.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    Args::try_parse_from(settings_last(arguments))
+}
+
+/// Moves every `--set` behind the command's name: clap keeps only the innermost of an
+/// option's values when it stands both before and after a subcommand.
+fn settings_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut settings = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--") => {
+                settings.push(argument);
+                settings.extend(arguments);
+                break;
+            }
+            Some("--set") => {
+                settings.push(argument);
+                settings.extend(arguments.next());
+            }
+            Some(text) if text.starts_with("--set=") => settings.push(argument),
+            _ => kept.push(argument),
+        }
+    }
+    kept.extend(settings);
+    kept
+}
+
+fn curve_parser() -> impl TypedValueParser<Value = Curve> {
+    clap::builder::PossibleValuesParser::new(["256", "384", "521"]).try_map(|text| {
+        text.parse()
+            .ok()
+            .and_then(Curve::from_bits)
+            .ok_or("expected 256, 384 or 521")
+    })
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("expected 1 to 1024".to_owned()),
+    }
+}
+
+/// The page that `mvb --help` prints.
+pub fn long_help() -> impl std::fmt::Display {
+    use clap::CommandFactory;
+    Args::command().render_long_help()
+}

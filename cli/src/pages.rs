@@ -1,0 +1,222 @@
+//! The longer texts of the help: what a newcomer reads first, and the documents that
+//! `--json` prints. Only `args.rs` uses them. A JSON page names every field its command
+//! prints; amounts are strings of coins, ids and addresses lower-case hex, times
+//! milliseconds since 1970.
+
+/// `mvb` and `mvb --help`.
+pub const ABOUT: &str = "\
+mvb: a Minimum Viable Blockchain
+
+Wallets and miners on a network keep one ledger together, and nobody is in charge of it.
+A wallet holds keys; whoever has the key of an address can spend what the address was
+paid. Payments are announced to everybody. A miner collects them into a block and searches
+for a number that makes the block's hash small enough: hard to find, easy to check. Each
+block names the one before it, so they form a chain, and the chain with the most work in
+it is the ledger.
+
+From nothing to a confirmed payment, in two terminals:
+
+  one    mvb miner
+  two    mvb wallet new-address alice
+         mvb wallet send mining_rewards 2.5 alice --wait
+         mvb wallet list-addresses
+
+Or watch a whole network do it, explained step by step:
+
+         mvb demo";
+
+/// Below the options of `mvb -h`.
+pub const AFTER_HELP: &str = "\
+`mvb --help` explains more, `mvb COMMAND --help` explains a command.";
+
+/// Below the options of `mvb --help`.
+pub const AFTER_LONG_HELP: &str = "\
+Settings come from, the later the stronger: defaults, mvb.toml in the home, environment
+variables MVB_<PARAMETER>, the command line. `mvb config` shows each with its source.
+
+Exit codes:
+  0    done; also a miner or sync that was ended with Ctrl-C, and output nobody reads on
+  1    it failed: one line on stderr says why and what to do
+  2    the command line or a setting is wrong
+  130  ended before it was done (Ctrl-C during send --wait, sync --until-synced, demo --once)
+  134  a bug in mvb: please report the message";
+
+/// `mvb wallet --help`.
+pub const WALLET: &str = "\
+Keys, balances and payments.
+
+All of these work beside a running `mvb miner` or `mvb wallet sync` on the same home, and
+without any network: a payment is saved first and announced until it is in a block, by
+whatever runs on this home.";
+
+/// `mvb wallet new-address --help`.
+pub const NEW_ADDRESS: &str = "\
+Create a key and with it an address to be paid at.
+
+The key is a file NAME.pem in key_store_dir (default: the home). It is all that is needed
+to spend what the address holds, and it cannot be made again: keep it secret and keep a copy.";
+
+/// JSON of new-address.
+pub const NEW_ADDRESS_JSON: &str = "\
+JSON: {\"name\", \"address\", \"file\", \"key_size\", \"encrypted\"}";
+
+/// `mvb wallet list-addresses --help`.
+pub const LIST_ADDRESSES: &str = "\
+The addresses of this home with their balances.
+
+Balance is what the chain on this home confirms. Pending is what payments of this home that
+are not in a block yet will change: minus what goes out, plus what comes in. The case of an
+address's letters is a checksum.";
+
+/// JSON of list-addresses.
+pub const LIST_ADDRESSES_JSON: &str = "\
+JSON: {\"addresses\": [{\"name\", \"address\", \"balance\", \"pending\"}], \"height\",
+       \"unreadable\": [{\"file\", \"reason\"}]}; pending is signed, such as \"-2.500000\"";
+
+/// `mvb wallet send --help`.
+pub const SEND: &str = "\
+Pay somebody.
+
+Prints the payment's id and what it waits for. The payment is saved, announced once at once,
+and then announced by whatever runs on this home (`mvb wallet sync`, `mvb miner`) until it is
+in a block. What the confirmed balance less the payments still pending cannot cover is refused.
+
+  mvb wallet send alice 10 bob
+  mvb wallet send alice 0.5 415D29e1...a83AE5 --fee 0.001 --wait";
+
+/// JSON of send and cancel.
+pub const SEND_JSON: &str = "\
+JSON: {\"id\", \"from\", \"to\", \"amount\", \"fee\", \"sequence\", \"state\", \"waits_for\",
+       \"height\", \"warnings\": []}; state is pending or confirmed, waits_for a text or null,
+       height the block's or null. With --wait a second such document follows on a line of
+       its own once it is confirmed.";
+
+/// `mvb wallet cancel --help`.
+pub const CANCEL: &str = "\
+Replace a payment that is not confirmed yet by one to oneself.
+
+The new payment takes the old one's place in the sender's order and pays a fee that is higher
+by a tenth (at least 0.000001), so miners prefer it. One of the two is confirmed, never both;
+until a block says which, the old one may still win.";
+
+/// `mvb wallet sync --help`.
+pub const SYNC: &str = "\
+Follow the network: download new blocks, announce payments not confirmed yet.
+
+Runs until Ctrl-C. With --until-synced it ends with exit code 0 as soon as a miner was heard
+and nobody heard has a better chain.";
+
+/// JSON of sync.
+pub const SYNC_JSON: &str = "\
+JSON, one document a line, told apart by \"event\":
+  {\"event\": \"listening\", \"network\", \"genesis\", \"height\", \"tip\"}
+  {\"event\": \"peers\", \"count\", \"best_height\"}
+  {\"event\": \"download\", \"from\", \"height\", \"claimed\"}
+  {\"event\": \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
+  {\"event\": \"pending\", \"count\"}
+  {\"event\": \"warning\", \"text\"}
+  {\"event\": \"synced\", \"height\", \"tip\"}";
+
+/// `mvb wallet history --help`.
+pub const HISTORY: &str = "\
+What an address was paid and has paid, the newest first.
+
+Payments of this home that are not in a block yet come first, marked pending.";
+
+/// JSON of history.
+pub const HISTORY_JSON: &str = "\
+JSON: {\"address\", \"balance\", \"entries\": [{\"height\", \"time\", \"kind\", \"amount\", \"fee\",
+       \"other\", \"id\"}]}; kind is received, sent, sent-to-self or reward; height is null
+       while pending, other and id are null for a reward";
+
+/// `mvb wallet why --help`.
+pub const WHY: &str = "\
+Why a payment is not confirmed yet.
+
+Looks at the chain and the pending payments of this home, and listens to the network for a
+moment, then says what the payment waits for and what would help.";
+
+/// JSON of why.
+pub const WHY_JSON: &str = "\
+JSON: {\"id\", \"state\", \"reason\", \"height\", \"confirmations\"}; state is confirmed,
+       pending, superseded or unknown";
+
+/// `mvb miner --help`.
+pub const MINER: &str = "\
+Mine blocks, serve them to others, earn coins.
+
+Runs until Ctrl-C. It listens for one status interval first and catches up if others have a
+better chain. A block needs block_size transactions, its own reward counted, except the first,
+so on the default network a miner waits until somebody pays.";
+
+/// JSON of the miner.
+pub const MINER_JSON: &str = "\
+JSON, one document a line, told apart by \"event\":
+  {\"event\": \"started\", \"network\", \"genesis\", \"height\", \"tip\", \"reward_to\", \"threads\"}
+  {\"event\": \"mined\" or \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
+  {\"event\": \"mining\", \"state\", \"height\", \"missing\", \"hashes_per_second\",
+   \"seconds_per_block\", \"blocks_found\", \"peers\", \"waiting_payments\"}
+  {\"event\": \"download\", \"from\", \"height\", \"claimed\"}
+  {\"event\": \"warning\", \"text\"}
+state is listening, catching-up, waiting-for-payments (missing says how many) or searching";
+
+/// `mvb chain --help`.
+pub const CHAIN: &str = "\
+Look at the chain, check it, or begin a new one.
+
+These read this home's copy; `mvb wallet sync` and `mvb miner` bring it up to date.";
+
+/// JSON of chain info.
+pub const CHAIN_INFO_JSON: &str = "\
+JSON: {\"network_name\", \"genesis\", \"height\", \"tip\", \"work\", \"time\", \"supply\",
+       \"difficulty\", \"block_size\", \"block_reward\", \"target_block_seconds\",
+       \"max_block_bytes\", \"folder\", \"resident\"}; time is the tip's or null, work a decimal
+       number as a string, resident what runs on this home or null";
+
+/// JSON of chain block.
+pub const CHAIN_BLOCK_JSON: &str = "\
+JSON: {\"id\", \"height\", \"previous\", \"active\", \"time\", \"target\", \"nonce\", \"work\",
+       \"content_root\", \"size\", \"reward\": {\"to\", \"amount\"}, \"payments\": [{\"id\", \"from\",
+       \"to\", \"amount\", \"fee\", \"sequence\"}]}";
+
+/// JSON of chain verify.
+pub const CHAIN_VERIFY_JSON: &str = "\
+JSON: {\"ok\", \"height\", \"tip\", \"differences\": []}; the exit code is 1 when ok is false";
+
+/// `mvb chain reset --help`.
+pub const RESET: &str = "\
+Begin a new chain under a new name; keys and payments are kept.
+
+A network is named by its parameters, network_name among them. A new beginning needs a new
+name, for under the old one everybody's old payments would be valid again. The new name goes
+into mvb.toml of the home; the old chain is deleted after a question (--yes answers it).
+Everybody who shall be in the new network sets the same name.";
+
+/// JSON of chain reset.
+pub const RESET_JSON: &str = "\
+JSON: {\"network_name\", \"genesis\", \"previous_network_name\", \"previous_genesis\"}";
+
+/// `mvb config --help`.
+pub const CONFIG: &str = "\
+Every parameter: its value, where that came from, what it means.
+
+A parameter is set, the later the stronger, in mvb.toml of the home (difficulty = 20), by an
+environment variable (MVB_DIFFICULTY=20) or on the command line (--set difficulty=20). Those of
+the chain are the same for everybody in a network: a change makes another network.";
+
+/// JSON of config.
+pub const CONFIG_JSON: &str = "\
+JSON: {\"home\", \"parameters\": [{\"name\", \"value\", \"source\", \"meaning\"}]}";
+
+/// `mvb demo --help`.
+pub const DEMO: &str = "\
+Watch a whole network at work on this machine, step by step.
+
+Starts miners and wallets as programs of their own in a temporary folder (or --home), lets
+them mine and pay, splits the network in two, lets both halves mine on, and joins them again.
+Everything stays on this machine and is removed at the end.";
+
+/// JSON of demo.
+pub const DEMO_JSON: &str = "\
+JSON, one document a line: {\"event\": \"step\", \"number\", \"title\"}, {\"event\": \"fact\",
+\"text\"}, and at the end {\"event\": \"done\", \"height\", \"tip\", \"payment\", \"seconds\"}";
