@@ -7,8 +7,10 @@ mod commands;
 mod context;
 mod exit;
 mod logs;
+mod narrator;
 mod output;
 mod pages;
+mod passphrase;
 mod progress;
 
 use crate::{

@@ -70,8 +70,9 @@ address's letters is a checksum.";
 
 /// JSON of list-addresses.
 pub const LIST_ADDRESSES_JSON: &str = "\
-JSON: {\"addresses\": [{\"name\", \"address\", \"balance\", \"pending\"}], \"height\",
-       \"unreadable\": [{\"file\", \"reason\"}]}; pending is signed, such as \"-2.500000\"";
+JSON: {\"addresses\": [{\"name\", \"address\", \"balance\", \"pending\", \"key_size\",
+       \"encrypted\"}], \"unreadable\": [{\"file\", \"reason\"}]}; pending is signed, such as
+       \"-2.500000\"";
 
 /// `mvb wallet send --help`.
 pub const SEND: &str = "\
@@ -125,8 +126,8 @@ Payments of this home that are not in a block yet come first, marked pending.";
 
 /// JSON of history.
 pub const HISTORY_JSON: &str = "\
-JSON: {\"address\", \"balance\", \"entries\": [{\"height\", \"time\", \"kind\", \"amount\", \"fee\",
-       \"other\", \"id\"}]}; kind is received, sent, sent-to-self or reward; height is null
+JSON: {\"address\", \"balance\", \"entries\": [{\"state\", \"height\", \"time\", \"kind\",
+       \"amount\", \"fee\", \"other\", \"id\"}]}; kind is received, sent, sent-to-self or reward; height is null
        while pending, other and id are null for a reward";
 
 /// `mvb wallet why --help`.
@@ -152,7 +153,8 @@ so on the default network a miner waits until somebody pays.";
 /// JSON of the miner.
 pub const MINER_JSON: &str = "\
 JSON, one document a line, told apart by \"event\":
-  {\"event\": \"started\", \"network\", \"genesis\", \"height\", \"tip\", \"reward_to\", \"threads\"}
+  {\"event\": \"started\", \"network\", \"genesis\", \"height\", \"tip\", \"reward_to\", \"threads\",
+   \"port\"}
   {\"event\": \"mined\" or \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
   {\"event\": \"mining\", \"state\", \"height\", \"missing\", \"hashes_per_second\",
    \"seconds_per_block\", \"blocks_found\", \"peers\", \"waiting_payments\"}
@@ -181,15 +183,17 @@ JSON: {\"id\", \"height\", \"previous\", \"active\", \"time\", \"target\", \"non
 
 /// JSON of chain verify.
 pub const CHAIN_VERIFY_JSON: &str = "\
-JSON: {\"ok\", \"height\", \"tip\", \"differences\": []}; the exit code is 1 when ok is false";
+JSON: {\"ok\", \"height\", \"tip\", \"accounts\", \"payments\", \"difference\"}; difference is
+       a text or null, and the exit code is 1 when ok is false";
 
 /// `mvb chain reset --help`.
 pub const RESET: &str = "\
 Begin a new chain under a new name; keys and payments are kept.
 
 A network is named by its parameters, network_name among them. A new beginning needs a new
-name, for under the old one everybody's old payments would be valid again. The new name goes
-into mvb.toml of the home; the old chain is deleted after a question (--yes answers it).
+name, for under the old one everybody's old payments would be valid again. The home
+remembers the new one; the old chain is deleted after a question, which --yes answers. Other
+parameters can change at the same time: mvb chain reset week-2 --set difficulty=24
 Everybody who shall be in the new network sets the same name.";
 
 /// JSON of chain reset.
@@ -206,7 +210,8 @@ the chain are the same for everybody in a network: a change makes another networ
 
 /// JSON of config.
 pub const CONFIG_JSON: &str = "\
-JSON: {\"home\", \"parameters\": [{\"name\", \"value\", \"source\", \"meaning\"}]}";
+JSON: {\"home\", \"genesis\", \"parameters\": [{\"name\", \"value\", \"source\", \"default\",
+       \"allowed\", \"meaning\"}]}";
 
 /// `mvb demo --help`.
 pub const DEMO: &str = "\

@@ -22,8 +22,11 @@ pub enum Event {
         height: u64,
         /// The chain's tip.
         tip: String,
-        /// Who gets the rewards.
+        /// The address that gets the rewards.
         reward_to: String,
+        /// The same for people.
+        #[serde(skip)]
+        shown_reward_to: String,
         /// Search threads.
         threads: usize,
         /// The block server's port.
@@ -147,14 +150,14 @@ impl fmt::Display for Event {
                 network,
                 genesis,
                 height,
-                reward_to,
+                shown_reward_to,
                 threads,
                 port,
                 ..
             } => write!(
                 f,
                 "miner of network {network:?} (genesis {genesis:.8}), chain at height {height}\n\
-                 rewards go to {reward_to}; {} search; blocks are served on port {port}; \
+                 rewards go to {shown_reward_to}; {} search; blocks are served on port {port}; \
                  Ctrl-C ends it",
                 count(*threads, "thread")
             ),

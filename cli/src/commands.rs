@@ -1,0 +1,8 @@
+//! The commands, one file each.
+
+pub mod chain;
+pub mod config;
+pub mod demo;
+pub mod miner;
+pub mod wallet;
+mod watch;

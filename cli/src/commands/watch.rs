@@ -1,0 +1,128 @@
+//! Looks at a running node several times a second, tells what the narrator finds worth
+//! telling, and ends with a signal or when the command has what it wants. `mvb miner`,
+//! `mvb wallet sync` and `mvb wallet send --wait` run their nodes through it.
+
+use crate::{
+    context::Context,
+    narrator::{Event, Narrator, Seen},
+    output::OutputError,
+    progress::Progress,
+};
+use mvb_actors::view::View;
+use std::{future::Future, io, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How often the node is looked at. Looking costs four borrows.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// How a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended<T> {
+    /// By Ctrl-C or SIGTERM.
+    Signal,
+    /// The command has what it wants.
+    With(T),
+}
+
+/// What to do with what the narrator tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// Everything, on stdout.
+    Everything,
+    /// Warnings, on stderr: stdout holds a result.
+    Warnings,
+}
+
+/// Runs a future that needs actors.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(future)
+}
+
+/// Resolves when the process is asked to end.
+pub async fn signal() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        tokio::select! {
+            biased;
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+            _ = hang_up.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// Watches a node until a signal, or until `wanted` returns something. `wanted` hears what
+/// the node shows and how long it has been watched.
+///
+/// # Errors
+/// When stdout is closed, or the signals cannot be listened for.
+pub async fn watch<T>(
+    context: &Context,
+    view: &View,
+    tell: Tell,
+    mut wanted: impl FnMut(&Seen, Duration) -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Ended<T>> {
+    let started = Instant::now();
+    let mut narrator = Narrator::new(&Seen::of(view));
+    let mut progress = Progress::new(&context.output);
+    let ended = signal();
+    tokio::pin!(ended);
+    loop {
+        let (seen, elapsed) = (Seen::of(view), started.elapsed());
+        match &seen.peers.sync {
+            Some(sync) => progress.set(sync.height.0, sync.claimed.0, "downloading"),
+            None => progress.clear(),
+        }
+        for event in narrator.observe(&seen, elapsed) {
+            tell_one(context, tell, &progress, &event)?;
+        }
+        if let Some(found) = wanted(&seen, elapsed)? {
+            return Ok(Ended::With(found));
+        }
+        tokio::select! {
+            biased;
+            signal = &mut ended => {
+                signal?;
+                return Ok(Ended::Signal);
+            }
+            () = sleep(BETWEEN_LOOKS) => {}
+        }
+    }
+}
+
+fn tell_one(
+    context: &Context,
+    tell: Tell,
+    progress: &Progress,
+    event: &Event,
+) -> Result<(), OutputError> {
+    // A bar shows the same at a glance.
+    if progress.is_live() && matches!(event, Event::Download { .. }) {
+        return Ok(());
+    }
+    progress.suspend(|| match (tell, event) {
+        (Tell::Everything, event) => context.output.event(event),
+        (Tell::Warnings, Event::Warning { text }) => {
+            context.output.warn(text);
+            Ok(())
+        }
+        (Tell::Warnings, _) => Ok(()),
+    })
+}
+
+impl Seen {
+    /// What a node shows now.
+    pub fn of(view: &View) -> Self {
+        Self {
+            chain: view.chain.borrow().clone(),
+            mempool: *view.mempool.borrow(),
+            peers: view.peers.borrow().clone(),
+            mining: view.mining.borrow().clone(),
+        }
+    }
+}
