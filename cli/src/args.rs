@@ -39,7 +39,13 @@ pub struct Args {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Folder of keys, settings and chains [default: the platform's data folder]
-    #[arg(long, global = true, value_name = "DIR", env = "MVB_HOME", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "MVB_HOME",
+        hide_env_values = true
+    )]
     pub home: Option<PathBuf>,
     /// Who can be reached: local (this machine only) or lan [default: local]
     #[arg(long, global = true, value_name = "NETWORK")]
@@ -143,7 +149,12 @@ pub struct Send {
     /// Who is paid: any address, or the name of a key of this home
     pub to: String,
     /// What the miner gets on top, in coins; payments with more per byte go first
-    #[arg(long, value_name = "F", default_value = "0", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "F",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
     pub fee: Amount,
     /// Wait until the payment is in a block
     #[arg(long)]

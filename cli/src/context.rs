@@ -6,13 +6,13 @@ use crate::{
     output::Output,
 };
 use anyhow::Result;
+use mvb_actors::env::WallClock;
 use mvb_node::{
     config::Config,
     home::{self, Home},
     system::SystemClock,
     wallet::{KeyStore, Outbox, Wallet},
 };
-use mvb_actors::env::WallClock;
 use mvb_protocol::{chain::ChainStore, numbers::Timestamp};
 use mvb_storage::MemoryStore;
 use std::{path::PathBuf, sync::Arc};
@@ -49,12 +49,14 @@ impl Context {
     /// for a parameter.
     pub fn overrides(&self, more: &[(&str, Option<String>)]) -> Vec<(String, String)> {
         let network = ("network", self.global.network.clone());
-        let set = self.global.set.iter().map(|Setting { key, value }| {
-            (key.clone(), value.clone())
-        });
-        let flags = std::iter::once(&network).chain(more).filter_map(|(key, value)| {
-            Some(((*key).to_owned(), value.clone()?))
-        });
+        let set = self
+            .global
+            .set
+            .iter()
+            .map(|Setting { key, value }| (key.clone(), value.clone()));
+        let flags = std::iter::once(&network)
+            .chain(more)
+            .filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
         set.chain(flags).collect()
     }
 

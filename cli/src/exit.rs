@@ -84,7 +84,10 @@ pub fn line(error: &anyhow::Error) -> String {
 pub fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let told = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let told = told.split("\n\nFor more information").next().unwrap_or(told);
+    let told = told
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(told);
     let told = told.trim_start_matches("error: ");
     let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
     let usage = text

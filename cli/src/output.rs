@@ -53,12 +53,7 @@ impl Output {
     }
 
     /// To any two writers.
-    pub fn to(
-        format: Format,
-        talk: Talk,
-        stdout: Box<dyn Write>,
-        stderr: Box<dyn Write>,
-    ) -> Self {
+    pub fn to(format: Format, talk: Talk, stdout: Box<dyn Write>, stderr: Box<dyn Write>) -> Self {
         Self {
             format,
             talk,

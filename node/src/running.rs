@@ -171,7 +171,8 @@ fn wiring_role(config: &Config, work: Work) -> Role {
     }
 }
 
-fn transport(config: &Config) -> TransportConfig {
+/// The sockets that a configuration asks for.
+pub fn transport(config: &Config) -> TransportConfig {
     TransportConfig {
         network: config.network,
         interfaces: config.interfaces.clone(),

@@ -51,7 +51,11 @@ impl From<Entry> for ParameterLine {
 impl fmt::Display for ConfigReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "home {}", self.home)?;
-        writeln!(f, "network {:.8} (its genesis id, from network_name to max_block_bytes)", self.genesis)?;
+        writeln!(
+            f,
+            "network {:.8} (its genesis id, from network_name to max_block_bytes)",
+            self.genesis
+        )?;
         for parameter in &self.parameters {
             write!(f, "\n{parameter}")?;
         }

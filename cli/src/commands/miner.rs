@@ -1,12 +1,7 @@
 //! `mvb miner`: runs a mining node until a signal.
 
 use super::watch::{self, Tell};
-use crate::{
-    args,
-    context::Context,
-    exit::Exit,
-    narrator::Event,
-};
+use crate::{args, context::Context, exit::Exit, narrator::Event};
 use anyhow::Result;
 use mvb_node::{
     config::{Config, MINING_REWARDS},
@@ -34,12 +29,7 @@ pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
     watch::run(mine(context, &config, &home, reward_to))
 }
 
-async fn mine(
-    context: &Context,
-    config: &Config,
-    home: &Home,
-    reward_to: Address,
-) -> Result<Exit> {
+async fn mine(context: &Context, config: &Config, home: &Home, reward_to: Address) -> Result<Exit> {
     let threads = config.search_threads();
     let work = Work::Mine { threads, reward_to };
     let running = running::start(home, config, work).await?;

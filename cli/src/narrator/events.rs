@@ -206,7 +206,10 @@ impl fmt::Display for Event {
             ),
             Self::Warning { text } => write!(f, "warning: {text}"),
             Self::Synced { height, tip } => {
-                write!(f, "synced: block {height} {tip:.12} is the best anybody has")
+                write!(
+                    f,
+                    "synced: block {height} {tip:.12} is the best anybody has"
+                )
             }
         }
     }

@@ -104,7 +104,9 @@ fn a_reorganisation_is_told_as_one() {
     now.chain.reorgs = 1;
     assert_eq!(
         lines(&mut narrator, &now, 0.0),
-        ["new tip: block 2 020202020202 with 3 payments on a better branch; payments of the blocks it replaces wait again"]
+        [
+            "new tip: block 2 020202020202 with 3 payments on a better branch; payments of the blocks it replaces wait again"
+        ]
     );
 }
 
@@ -122,8 +124,7 @@ fn a_download_is_told_as_progress_and_not_block_by_block() {
         let lines = lines(&mut narrator, &now, step as f64 / 2.0);
         if step % 4 == 0 {
             let percent = step * 100 / 8;
-            let line =
-                format!("downloading from 127.0.0.1:2607: block {step} of 8 ({percent} %)");
+            let line = format!("downloading from 127.0.0.1:2607: block {step} of 8 ({percent} %)");
             assert_eq!(lines, [line]);
         } else {
             assert!(lines.is_empty(), "{lines:?}");

@@ -9,9 +9,9 @@ use crate::{
 use anyhow::Result;
 use mvb_node::resident::{self, Resident};
 use mvb_protocol::{
-    amount::Amount,
+    amount::{Amount, MAX_SUPPLY},
     numbers::Height,
-    params::{ChainParams, MAX_SUPPLY},
+    params::ChainParams,
 };
 use serde::Serialize;
 use std::fmt;
@@ -23,7 +23,9 @@ pub fn run(context: &Context) -> Result<Exit> {
     let store = open.store();
     let chain = store.snapshot()?;
     let tip = chain.tip()?;
-    let time = chain.header(&tip.id)?.map(|stored| stored.header.timestamp.0);
+    let time = chain
+        .header(&tip.id)?
+        .map(|stored| stored.header.timestamp.0);
     let resident = match resident::read(&open.home, context.now())? {
         Resident::None => None,
         Resident::Alive(status) => Some(format!("{} (process {})", status.role, status.pid)),
@@ -101,7 +103,11 @@ impl fmt::Display for ChainInfo {
         writeln!(f, "work          {} hashes expected", self.work)?;
         writeln!(f, "supply        {} coins", self.supply)?;
         writeln!(f, "difficulty    {difficulty}")?;
-        writeln!(f, "block         {block_size} at least, its reward of {} coins counted; {} bytes at most", self.block_reward, self.max_block_bytes)?;
+        writeln!(
+            f,
+            "block         {block_size} at least, its reward of {} coins counted; {} bytes at most",
+            self.block_reward, self.max_block_bytes
+        )?;
         writeln!(f, "folder        {}", self.folder)?;
         writeln!(
             f,

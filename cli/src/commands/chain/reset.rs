@@ -48,7 +48,9 @@ pub fn run(context: &Context, reset: args::Reset) -> Result<Exit> {
     })?;
     // Without this run's flags the home must still make sense.
     if let Err(error) = Config::load(&home_path, &[], context::environment()) {
-        context.output.warn(format_args!("set this right before you go on: {error}"));
+        context
+            .output
+            .warn(format_args!("set this right before you go on: {error}"));
     }
     Ok(Exit::Done)
 }

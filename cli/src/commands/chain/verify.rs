@@ -3,8 +3,8 @@
 use super::OpenChain;
 use crate::{context::Context, exit::Exit, output::count, progress::Progress};
 use anyhow::{Result, bail};
-use mvb_node::system::ThreadWorkers;
 use mvb_actors::env::Workers;
+use mvb_node::system::ThreadWorkers;
 use mvb_storage::VerifyReport;
 use serde::Serialize;
 use std::fmt;

@@ -98,7 +98,9 @@ pub fn list_addresses(context: &Context) -> Result<Exit> {
         })
         .collect();
     for Unreadable { file, reason } in &unreadable {
-        context.output.warn(format_args!("left out {file}: {reason}"));
+        context
+            .output
+            .warn(format_args!("left out {file}: {reason}"));
     }
     let empty = addresses.is_empty();
     context.output.report(&Addresses {

@@ -14,9 +14,7 @@ use std::fmt;
 
 /// Prints an address's history.
 pub fn run(context: &Context, of: &str, limit: u32) -> Result<Exit> {
-    let party: Party = of
-        .parse()
-        .map_err(|error| UsageError(format!("{error}")))?;
+    let party: Party = of.parse().map_err(|error| UsageError(format!("{error}")))?;
     let open = context.wallet()?;
     let address = open.wallet.resolve(&party)?;
     let page = Page {
@@ -27,7 +25,10 @@ pub fn run(context: &Context, of: &str, limit: u32) -> Result<Exit> {
     context.output.report(&HistoryReport {
         address: address.to_lower_hex(),
         balance: open.wallet.account(&address)?.balance.to_string(),
-        entries: lines.iter().map(|line| Entry::new(line, &address)).collect(),
+        entries: lines
+            .iter()
+            .map(|line| Entry::new(line, &address))
+            .collect(),
         of: of.to_owned(),
     })?;
     Ok(Exit::Done)

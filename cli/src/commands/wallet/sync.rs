@@ -138,9 +138,7 @@ impl PendingCount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mvb_actors::view::{
-        ChainView, MempoolView, MiningView, PeerView, PeersView, SyncView,
-    };
+    use mvb_actors::view::{ChainView, MempoolView, MiningView, PeerView, PeersView, SyncView};
     use mvb_protocol::{
         hash::BlockId,
         numbers::{Height, Timestamp},

@@ -14,7 +14,9 @@ use std::fmt;
 pub fn run(context: &Context, id: TxId) -> Result<Exit> {
     let open = context.wallet()?;
     let now = context.now();
-    let why = open.wallet.why(&id, &resident::read(&open.home, now)?, now)?;
+    let why = open
+        .wallet
+        .why(&id, &resident::read(&open.home, now)?, now)?;
     context.output.report(&WhyReport::new(&why))?;
     Ok(Exit::Done)
 }
