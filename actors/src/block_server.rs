@@ -199,3 +199,6 @@ fn end(env: &Env, peer: SocketAddr, ended: Result<(), SessionError>) {
     }
     tracing::debug!(%peer, %error, "session ended");
 }
+
+#[cfg(test)]
+mod tests;

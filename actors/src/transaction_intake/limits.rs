@@ -4,12 +4,16 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
+    time::Duration,
 };
 use tokio::time::Instant;
 
 /// How many sources have a bucket of their own. Sources can be forged, so that beyond this
 /// all others share one.
 const MAX_SOURCES: usize = 4_096;
+
+/// How long every bucket takes to fill, so that looking for full ones more often finds none.
+const SWEEP_GAP: Duration = Duration::from_secs(1);
 
 /// Whom the bucket belongs to that all sources beyond the limit share.
 const EVERYBODY_ELSE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -19,6 +23,8 @@ const EVERYBODY_ELSE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 pub struct SourceLimits {
     per_second: u32,
     buckets: BTreeMap<IpAddr, Bucket>,
+    /// When full buckets are next looked for.
+    sweep: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -33,16 +39,18 @@ impl SourceLimits {
         Self {
             per_second,
             buckets: BTreeMap::new(),
+            sweep: None,
         }
     }
 
     /// Takes a token from the source's bucket, or says that there is none.
     pub fn take(&mut self, source: IpAddr, now: Instant) -> bool {
         let full = f64::from(self.per_second);
-        if !self.buckets.contains_key(&source) && self.buckets.len() >= MAX_SOURCES {
+        if self.buckets.len() >= MAX_SOURCES && self.sweep.is_none_or(|sweep| now >= sweep) {
             // A full bucket is no different from none.
             self.buckets
                 .retain(|_, bucket| bucket.fill(full, now) < full);
+            self.sweep = Some(now + SWEEP_GAP);
         }
         let crowded = self.buckets.len() >= MAX_SOURCES && !self.buckets.contains_key(&source);
         let source = if crowded { EVERYBODY_ELSE } else { source };
@@ -70,7 +78,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{net::Ipv4Addr, time::Duration};
+    use std::net::Ipv4Addr;
 
     fn source(number: u32) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from(number))
