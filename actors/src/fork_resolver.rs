@@ -6,7 +6,9 @@
 //! datagram, and never takes one for evidence.
 
 mod download;
+mod error;
 mod memory;
+mod pace;
 mod peers;
 mod plan;
 mod session;
@@ -21,6 +23,7 @@ use crate::{
 };
 use actix::prelude::*;
 use download::{Download, Report, Shared};
+use error::{Conclusion, SessionError};
 use mvb_protocol::{
     chain::Tip,
     hash::BlockId,
@@ -28,7 +31,7 @@ use mvb_protocol::{
     wire::{NodeId, Status},
 };
 use peers::{Ended, Heard, Order, Peers, PeersConfig};
-use session::{Conclusion, Session, SessionError};
+use session::Session;
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -38,7 +41,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-pub use session::Deadlines;
+pub use pace::Deadlines;
 
 /// How often peers are looked at again though nothing was heard.
 const TICK: Duration = Duration::from_millis(250);
@@ -179,14 +182,18 @@ impl Handler<PeerStatus> for ForkResolver {
         let endpoint = SocketAddr::new(source.ip(), status.endpoint.port);
         let (node, claim) = (status.endpoint.node, status.announcement.tip);
         let wall = self.shared.env.clock.now();
-        match self.peers.hear(endpoint, node, claim, wall, Instant::now()) {
+        let now = Instant::now();
+        match self.peers.hear(endpoint, node, claim, wall, now) {
             Heard::Echo => {}
             Heard::NoRoom => Counters::count(&self.shared.env.view.counters.dropped_datagrams),
             Heard::Noted => {
                 self.last_heard = Some(wall);
                 self.is_view_due = true;
-                if claim.is_better_than(&self.tip()) {
-                    self.look(ctx);
+                // The next tick looks at everybody; this one must not cost more than itself.
+                if now >= self.not_before
+                    && let Some(order) = self.peers.next_at(endpoint, self.tip(), now)
+                {
+                    self.ask(order, ctx);
                 }
             }
         }
@@ -244,19 +251,23 @@ impl ForkResolver {
             return;
         }
         while let Some(order) = self.peers.next(self.tip(), now) {
-            let Order { endpoint, claim } = order;
-            tracing::debug!(%endpoint, claim = claim.map(|tip| tip.height.0), "asking a peer");
-            let session = run_session(
-                self.shared.clone(),
-                self.config.deadlines.clone(),
-                endpoint,
-                ctx.address(),
-            );
-            ctx.spawn(session.into_actor(self).map(move |end, resolver, ctx| {
-                resolver.session_ended(endpoint, end);
-                resolver.look(ctx);
-            }));
+            self.ask(order, ctx);
         }
+    }
+
+    fn ask(&mut self, order: Order, ctx: &mut Context<Self>) {
+        let Order { endpoint, claim } = order;
+        tracing::debug!(%endpoint, claim = claim.map(|tip| tip.height.0), "asking a peer");
+        let session = run_session(
+            self.shared.clone(),
+            self.config.deadlines.clone(),
+            endpoint,
+            ctx.address(),
+        );
+        ctx.spawn(session.into_actor(self).map(move |end, resolver, ctx| {
+            resolver.session_ended(endpoint, end);
+            resolver.look(ctx);
+        }));
     }
 
     fn session_ended(&mut self, endpoint: SocketAddr, end: SessionEnd) {
@@ -299,7 +310,7 @@ impl ForkResolver {
                 Counters::count(&counters.failed_sessions);
                 tracing::warn!(%endpoint, %error, "peer misbehaved, it is left alone for a while");
             }
-            (SessionError::Timeout { .. }, _) => {
+            (SessionError::NoBeginning { .. } | SessionError::Timeout { .. }, _) => {
                 Counters::count(&counters.failed_sessions);
                 tracing::debug!(%endpoint, %error, "session failed");
             }

@@ -247,10 +247,12 @@ pub fn assume_verified(transaction: Transaction) -> Arc<Verified<Transaction>> {
 /// The messages a probe has got so far.
 pub type Seen<M> = Rc<RefCell<Vec<M>>>;
 
+type Answer<M> = Box<dyn Fn(&M) -> <M as Message>::Result>;
+
 /// Stands for another actor: remembers what it was sent and answers by a rule.
 pub struct Probe<M: Message> {
     seen: Seen<M>,
-    answer: Box<dyn Fn(&M) -> M::Result>,
+    answer: Answer<M>,
 }
 
 impl<M: Message + Unpin + 'static> Actor for Probe<M> {
@@ -331,6 +333,12 @@ impl Workers for InlineWorkers {
 /// What a listening peer does with a connection.
 type Accept = Rc<dyn Fn(DuplexStream)>;
 
+/// A datagram and its source.
+type Arrived = (Vec<u8>, SocketAddr);
+
+/// A connection and who made it.
+type Accepted = (BoxStream, SocketAddr);
+
 /// A network in memory.
 #[derive(Default)]
 pub struct FakeNet {
@@ -339,19 +347,14 @@ pub struct FakeNet {
     /// How often each address was connected to, whether or not somebody listens there.
     pub connects: RefCell<BTreeMap<SocketAddr, usize>>,
     peers: RefCell<BTreeMap<SocketAddr, Accept>>,
-    sockets: RefCell<Vec<(Channel, Rc<Queue<(Vec<u8>, SocketAddr)>>)>>,
-    listener: RefCell<Option<Rc<Queue<(BoxStream, SocketAddr)>>>>,
+    sockets: RefCell<Vec<(Channel, Rc<Queue<Arrived>>)>>,
+    listener: RefCell<Option<Rc<Queue<Accepted>>>>,
 }
 
 impl FakeNet {
     /// Has a peer listen at an address. `accept` gets its end of each connection.
     pub fn serve(&self, address: SocketAddr, accept: impl Fn(DuplexStream) + 'static) {
         self.peers.borrow_mut().insert(address, Rc::new(accept));
-    }
-
-    /// Connections to this address are refused from now on.
-    pub fn unserve(&self, address: SocketAddr) {
-        self.peers.borrow_mut().remove(&address);
     }
 
     /// How often an address was connected to.
@@ -445,7 +448,7 @@ impl<T> Queue<T> {
     }
 }
 
-impl Datagrams for Queue<(Vec<u8>, SocketAddr)> {
+impl Datagrams for Queue<Arrived> {
     fn receive<'a>(
         &'a self,
         buffer: &'a mut [u8],
@@ -460,7 +463,7 @@ impl Datagrams for Queue<(Vec<u8>, SocketAddr)> {
     }
 }
 
-impl Listener for Queue<(BoxStream, SocketAddr)> {
+impl Listener for Queue<Accepted> {
     fn port(&self) -> u16 {
         2607
     }

@@ -8,9 +8,10 @@
 use crate::{
     env::Env,
     fork_resolver::{
+        error::SessionError,
         memory::{Budget, Share},
         plan::{Candidate, Page, Start},
-        session::{Session, SessionError, expect_block},
+        session::{Session, expect_block},
     },
     messages::{BranchConnected, ChainError, ConnectBranch},
     recent::Recent,
@@ -94,7 +95,7 @@ enum Plan {
     /// The chains moved while they came; it is worth asking again.
     Moved,
     /// A branch.
-    Candidate(Candidate),
+    Candidate(Box<Candidate>),
 }
 
 /// Where fetched blocks go.
@@ -187,7 +188,7 @@ impl<'a> Download<'a> {
             .compute(move || Candidate::begin(&store, &params, &headers, now))
             .await;
         let mut candidate = match begun {
-            Ok(Page::Candidate(candidate)) => *candidate,
+            Ok(Page::Candidate(candidate)) => candidate,
             Ok(Page::Known) => return Ok(Plan::Moved),
             // The chain these headers follow was this node's when it asked.
             Err(SessionError::Unlinked { .. }) if self.has_moved(start.tip).await? => {

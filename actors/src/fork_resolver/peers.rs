@@ -6,10 +6,15 @@
 //! endpoint, never against the endpoint. What a TCP session showed is evidence about its
 //! endpoint: it makes a peer proven, or pauses it.
 
-use crate::{fork_resolver::session::Conclusion, view::PeerView};
+mod choose;
+#[cfg(test)]
+mod tests;
+
+use crate::{fork_resolver::error::Conclusion, view::PeerView};
+use choose::Second;
 use mvb_protocol::{chain::Tip, hash::BlockId, numbers::Timestamp, wire::NodeId};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -24,24 +29,17 @@ const MAX_PEERS_PER_ADDRESS: usize = 64;
 /// The most claims backed off from.
 const MAX_BACK_OFFS: usize = 4_096;
 
-/// How long a fetch alone covers its tip and its peer; when it has come to nothing by then,
-/// another peer may be asked for the same.
-const HEAD_START: Duration = Duration::from_millis(500);
-
 /// How long an adopted batch of blocks extends that.
 const PROGRESS_COVERS: Duration = Duration::from_secs(2);
 
 /// The least blocks in a batch that extends it, so that a peer that trickles does not.
 const PROGRESS_BLOCKS: usize = 16;
 
-/// While a fetch adopts blocks, claims up to so many blocks above its own wait for it.
-const COVERED_HEIGHTS: u64 = 100;
-
 /// How long a peer is left alone after a session that brought nothing.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// The most unproven peers asked in a second: what forged statuses can make this node do.
-const UNPROVEN_PER_SECOND: u32 = 32;
+/// The most peers dropped in a second to make room for others.
+const EVICTIONS_PER_SECOND: u32 = 64;
 
 /// The first and the longest back-off after a claim that came to nothing.
 const CLAIM_BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
@@ -99,8 +97,9 @@ pub struct Peers {
     config: PeersConfig,
     peers: BTreeMap<SocketAddr, Peer>,
     back_offs: BTreeMap<(SocketAddr, BlockId), BackOff>,
-    second: Instant,
-    started_this_second: u32,
+    /// Those being asked.
+    asked: BTreeSet<SocketAddr>,
+    second: Second,
 }
 
 #[derive(Clone, Debug)]
@@ -158,21 +157,6 @@ impl Peer {
     }
 }
 
-impl Fetch {
-    /// Whether this fetch is likely to bring what `peer` claims as well.
-    fn covers(&self, own: Option<NodeId>, peer: &Peer, claim: &Tip, now: Instant) -> bool {
-        if now >= self.covers_until {
-            return false;
-        }
-        let mut claims = self.claims.iter().flatten();
-        own.is_some() && own == peer.node
-            || claims.any(|tip| {
-                let near = tip.height.0.saturating_add(COVERED_HEIGHTS);
-                tip.id == claim.id || self.adopts && claim.height.0 <= near
-            })
-    }
-}
-
 /// `first`, doubled for each failure before this one, at most `longest`.
 fn doubled([first, longest]: [Duration; 2], failures: u32) -> Duration {
     first
@@ -191,8 +175,8 @@ impl Peers {
             config,
             peers,
             back_offs: BTreeMap::new(),
-            second: now,
-            started_this_second: 0,
+            asked: BTreeSet::new(),
+            second: Second::new(now),
         }
     }
 
@@ -209,7 +193,7 @@ impl Peers {
             return Heard::Echo;
         }
         if !self.peers.contains_key(&endpoint) {
-            if !self.make_room(endpoint.ip()) {
+            if !self.make_room(endpoint.ip(), now) {
                 return Heard::NoRoom;
             }
             self.peers.insert(endpoint, Peer::new(now, false));
@@ -226,17 +210,21 @@ impl Peers {
 
     /// Drops the unproven peer that was heard longest ago, at a crowded address one of
     /// that address. Proven and pinned ones stay, and those being asked.
-    fn make_room(&mut self, address: IpAddr) -> bool {
-        let at_address = self.peers.keys().filter(|e| e.ip() == address).count();
-        let crowded = at_address >= MAX_PEERS_PER_ADDRESS;
+    fn make_room(&mut self, address: IpAddr, now: Instant) -> bool {
+        let ports = SocketAddr::new(address, 0)..=SocketAddr::new(address, u16::MAX);
+        let crowded = self.peers.range(ports).count() >= MAX_PEERS_PER_ADDRESS;
         if !crowded && self.peers.len() < MAX_PEERS {
             return true;
+        }
+        if self.second.evicted(now) > EVICTIONS_PER_SECOND {
+            return false;
         }
         let victim = self
             .peers
             .iter()
             .filter(|(endpoint, peer)| {
-                !peer.is_trusted() && peer.fetch.is_none() && (!crowded || endpoint.ip() == address)
+                let is_near = !crowded || endpoint.ip() == address;
+                is_near && !peer.is_trusted() && peer.fetch.is_none()
             })
             .min_by_key(|(endpoint, peer)| (peer.heard_at, **endpoint))
             .map(|(endpoint, _)| *endpoint);
@@ -246,82 +234,15 @@ impl Peers {
         }
     }
 
-    /// Whom to ask now, if anybody; it then counts as being asked until [`Self::finished`].
-    pub fn next(&mut self, ours: Tip, now: Instant) -> Option<Order> {
-        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
-            self.second = now;
-            self.started_this_second = 0;
-        }
-        let asked = self.peers.values().filter(|peer| peer.fetch.is_some());
-        let unproven = asked.clone().filter(|peer| !peer.is_trusted()).count();
-        if asked.count() >= self.config.max_fetches {
-            return None;
-        }
-        let room_for_unproven = unproven < self.config.max_fetches.div_ceil(2)
-            && self.started_this_second < UNPROVEN_PER_SECOND;
-        let order = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.is_trusted() || room_for_unproven)
-            .filter(|(_, peer)| peer.fetch.is_none() && peer.not_before <= now)
-            .filter_map(|(endpoint, peer)| {
-                let claim = peer
-                    .claim
-                    .filter(|claim| self.is_interesting(*endpoint, peer, claim, ours, now));
-                let due = claim.is_some() || peer.pinned && peer.poll_at <= now;
-                due.then_some((*endpoint, peer, claim))
-            })
-            .min_by_key(|(endpoint, peer, _)| {
-                (
-                    !peer.is_trusted(),
-                    peer.failures,
-                    peer.last_asked,
-                    *endpoint,
-                )
-            })
-            .map(|(endpoint, _, claim)| Order { endpoint, claim })?;
-        let peer = self.peers.get_mut(&order.endpoint)?;
-        peer.last_asked = Some(now);
-        peer.fetch = Some(Fetch {
-            claims: [order.claim, None],
-            covers_until: now + HEAD_START,
-            adopts: false,
-        });
-        if !peer.is_trusted() {
-            self.started_this_second += 1;
-        }
-        Some(order)
-    }
-
-    /// A claim is worth a fetch when it is better than this node's tip, did not just come
-    /// to nothing, and no fetch at work is likely to settle it.
-    fn is_interesting(
-        &self,
-        endpoint: SocketAddr,
-        peer: &Peer,
-        claim: &Tip,
-        ours: Tip,
-        now: Instant,
-    ) -> bool {
-        let backed_off = self
-            .back_offs
-            .get(&(endpoint, claim.id))
-            .is_some_and(|back_off| now < back_off.until);
-        claim.is_better_than(&ours)
-            && !backed_off
-            && !self.peers.values().any(|other| {
-                other
-                    .fetch
-                    .is_some_and(|fetch| fetch.covers(other.node, peer, claim, now))
-            })
-    }
-
     /// A session has heard the peer's Hello.
     pub fn greeted(&mut self, endpoint: SocketAddr, node: NodeId, tip: Tip, wall: Timestamp) {
         if let Some(peer) = self.peers.get_mut(&endpoint) {
             peer.node = Some(node);
-            peer.claim = Some(tip);
             peer.heard = wall;
+            // A status heard since may claim more than this Hello did.
+            if peer.claim.is_none_or(|claim| tip.is_better_than(&claim)) {
+                peer.claim = Some(tip);
+            }
             if let Some(fetch) = &mut peer.fetch {
                 fetch.claims[1] = Some(tip);
             }
@@ -345,6 +266,7 @@ impl Peers {
     /// A session has ended. Whatever the end, the peer is free to be asked again.
     pub fn finished(&mut self, endpoint: SocketAddr, ended: Ended, now: Instant) {
         let poll = self.config.poll;
+        self.asked.remove(&endpoint);
         let Some(peer) = self.peers.get_mut(&endpoint) else {
             return;
         };
@@ -376,7 +298,7 @@ impl Peers {
             }
             Conclusion::OwnFault => return,
         };
-        peer.poll_at = now + poll.saturating_mul(1 + peer.failures.min(11));
+        peer.poll_at = now + poll.saturating_mul(1 + peer.failures.min(5));
         for claim in claims.into_iter().flatten().flatten() {
             // A claim that this session has settled needs no back-off.
             if claim.is_better_than(&ended.tip) {

@@ -1,7 +1,7 @@
 //! What to download from a peer: its headers judged from the fork point on, until they
 //! prove a better chain than this node's. Only the ids are kept, 32 bytes a block.
 
-use crate::fork_resolver::session::SessionError;
+use crate::fork_resolver::error::SessionError;
 use mvb_protocol::{
     block::Header,
     chain::{ChainSnapshot, ChainStore, StoreError, Tip},

@@ -5,199 +5,29 @@
 //! that a forged status cannot make this node write to some other service.
 
 use crate::{
-    env::{BoxStream, Env},
+    env::Env,
+    fork_resolver::{
+        error::SessionError,
+        pace::{Deadlines, Meter, Metered, Pace},
+    },
     frames::{FrameError, read_frame, write_frame},
 };
 use mvb_protocol::{
     block::{Block, Header},
-    chain::{StoreError, Tip},
+    chain::Tip,
     hash::BlockId,
     params::ChainParams,
     validate::BlockError,
     wire::{
         Announcement, GetBlocks, GetHeaders, Hello, MAX_HEADERS, MAX_STATUS_BYTES, MessageType,
-        Request, Response, WIRE_VERSION, WireError, max_response_bytes,
+        Request, Response, WIRE_VERSION, max_response_bytes,
     },
 };
-use std::{
-    cell::Cell,
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
-    time::{Instant, timeout, timeout_at},
-};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use tokio::{io::BufReader, time::timeout};
 
 /// The most announcements a peer may interleave with its answers.
 const MAX_ANNOUNCEMENTS: u32 = 256;
-
-/// How long a peer may take. A slow line is fine, a peer that trickles is not.
-#[derive(Clone, Debug)]
-pub struct Deadlines {
-    /// To accept a connection.
-    pub connect: Duration,
-    /// To say Hello.
-    pub hello: Duration,
-    /// Without a single byte while an answer is due.
-    pub silence: Duration,
-    /// For a whole answer, beside the time its bytes need at `least_bytes_per_second`.
-    pub answer: Duration,
-    /// The slowest line worth waiting for.
-    pub least_bytes_per_second: u32,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            hello: Duration::from_secs(3),
-            silence: Duration::from_secs(5),
-            answer: Duration::from_secs(30),
-            least_bytes_per_second: 16 << 10,
-        }
-    }
-}
-
-/// Why a session ended before its work was done.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// No connection.
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
-    /// The peer took too long.
-    #[error("no {what} in time")]
-    Timeout {
-        /// What was due.
-        what: &'static str,
-    },
-    /// The connection broke, or a frame was too long.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// A message could not be read.
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    /// The peer is this node itself.
-    #[error("connected to this node itself")]
-    Echo,
-    /// The peer is of another network.
-    #[error("the peer runs {differences}")]
-    OtherNetwork {
-        /// In which parameters, theirs and ours.
-        differences: String,
-    },
-    /// The peer speaks other versions.
-    #[error("the peer speaks versions {least} to {greatest}, expected {WIRE_VERSION}")]
-    Version {
-        /// The least it speaks.
-        least: u8,
-        /// The greatest it speaks.
-        greatest: u8,
-    },
-    /// The peer sent what was not asked for.
-    #[error("got {got}, expected {expected}")]
-    Unrequested {
-        /// What came.
-        got: String,
-        /// What was due.
-        expected: String,
-    },
-    /// Its headers do not begin on this node's chain.
-    #[error("headers follow {previous:.8}, which is not on this chain")]
-    Unlinked {
-        /// What they follow.
-        previous: BlockId,
-    },
-    /// A header or a block breaks a rule.
-    #[error("block {id:.8}: {error}")]
-    BadBlock {
-        /// The block.
-        id: BlockId,
-        /// The rule.
-        error: BlockError,
-    },
-    /// Its chain is not what it claimed.
-    #[error("claimed tip {claimed:.8} in its hello, but its headers do not lead there")]
-    Unproven {
-        /// What it claimed.
-        claimed: BlockId,
-    },
-    /// It does not have a block of its own chain, or no longer.
-    #[error("block {id:.8} is not there")]
-    NotFound {
-        /// The block.
-        id: BlockId,
-    },
-    /// Its branch needs more memory than is spared for one.
-    #[error("a branch of {blocks} blocks is too large to hold")]
-    TooLarge {
-        /// How many blocks it has so far.
-        blocks: usize,
-    },
-    /// This node's chain moved each time a plan was made.
-    #[error("this chain moved too often to follow the peer's")]
-    Moved,
-    /// This node's store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// This node is stopping.
-    #[error("this node is stopping")]
-    Stopping,
-}
-
-/// What follows from the end of a session for the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conclusion {
-    /// It did what it should.
-    Fine {
-        /// Whether any of its blocks were adopted.
-        adopted: bool,
-    },
-    /// It could not be reached, or the connection broke.
-    Unreachable,
-    /// It was reached, but could not or would not deliver.
-    Failed,
-    /// It did what no honest peer does.
-    Misbehaved,
-    /// This node failed; nothing is said of the peer.
-    OwnFault,
-}
-
-impl SessionError {
-    /// What follows for the peer.
-    pub fn conclusion(&self) -> Conclusion {
-        use mvb_protocol::validate::Verdict;
-        match self {
-            Self::Connect(_) | Self::Frame(FrameError::Closed | FrameError::Io(_)) => {
-                Conclusion::Unreachable
-            }
-            Self::BadBlock { error, .. } if error.verdict() == Verdict::NotYet => {
-                Conclusion::Failed
-            }
-            Self::Timeout { .. }
-            | Self::OtherNetwork { .. }
-            | Self::Version { .. }
-            | Self::Wire(WireError::Version { .. } | WireError::NotMvb)
-            | Self::NotFound { .. }
-            | Self::TooLarge { .. }
-            | Self::Moved => Conclusion::Failed,
-            Self::Frame(FrameError::Length { .. })
-            | Self::Wire(_)
-            | Self::Echo
-            | Self::Unrequested { .. }
-            | Self::Unlinked { .. }
-            | Self::BadBlock { .. }
-            | Self::Unproven { .. } => Conclusion::Misbehaved,
-            Self::Store(_) | Self::Stopping => Conclusion::OwnFault,
-        }
-    }
-}
 
 /// An open connection after the greeting.
 pub struct Session {
@@ -218,19 +48,13 @@ impl Session {
         peer: SocketAddr,
         deadlines: &Deadlines,
     ) -> Result<(Self, Hello), SessionError> {
-        let late = |what| move |_| SessionError::Timeout { what };
+        let late = |what| move |_| SessionError::NoBeginning { what };
         let stream = timeout(deadlines.connect, env.net.connect(peer))
             .await
             .map_err(late("connection"))?
             .map_err(SessionError::Connect)?;
-        let meter = Rc::new(Meter {
-            bytes: Cell::new(0),
-            last: Cell::new(Instant::now()),
-        });
-        let mut stream = BufReader::new(Metered {
-            stream,
-            meter: meter.clone(),
-        });
+        let meter = Rc::<Meter>::default();
+        let mut stream = BufReader::new(Metered::new(stream, meter.clone()));
         let frame = timeout(deadlines.hello, read_frame(&mut stream, MAX_STATUS_BYTES))
             .await
             .map_err(late("hello"))??;
@@ -315,10 +139,7 @@ impl Session {
 
     /// The beginning of a wait for answers.
     pub fn pace(&self) -> Pace {
-        Pace {
-            started: Instant::now(),
-            bytes: self.meter.bytes.get(),
-        }
+        Pace::new(&self.meter)
     }
 
     /// The next frame that is no announcement.
@@ -341,7 +162,7 @@ impl Session {
     async fn read(&mut self, pace: &Pace, what: &'static str) -> Result<Vec<u8>, SessionError> {
         let most = max_response_bytes(&self.params);
         let (meter, deadlines) = (self.meter.clone(), self.deadlines.clone());
-        meter.last.set(Instant::now());
+        meter.touch();
         let frame = read_frame(&mut self.stream, most);
         match pace.keep(&meter, &deadlines, frame).await {
             Some(frame) => Ok(frame?),
@@ -400,84 +221,5 @@ fn unrequested(response: &Response, expected: &str) -> SessionError {
     SessionError::Unrequested {
         got,
         expected: expected.to_owned(),
-    }
-}
-
-/// From when on a peer is expected to deliver.
-pub struct Pace {
-    started: Instant,
-    bytes: u64,
-}
-
-impl Pace {
-    /// Waits for `work` while the peer keeps up; `None` once it does not.
-    async fn keep<T>(
-        &self,
-        meter: &Meter,
-        deadlines: &Deadlines,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
-        let mut work = pin!(work);
-        loop {
-            let bytes = meter.bytes.get().saturating_sub(self.bytes);
-            let rate = u64::from(deadlines.least_bytes_per_second.max(1));
-            let earned = Duration::from_millis(bytes.saturating_mul(1_000) / rate);
-            let whole = self.started + deadlines.answer + earned;
-            let due = whole.min(meter.last.get() + deadlines.silence);
-            // A deadline that bytes have moved meanwhile is looked at again.
-            match timeout_at(due, work.as_mut()).await {
-                Ok(done) => return Some(done),
-                Err(_) if meter.bytes.get().saturating_sub(self.bytes) == bytes => return None,
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-/// How much was received, and when last.
-struct Meter {
-    bytes: Cell<u64>,
-    last: Cell<Instant>,
-}
-
-/// A stream whose received bytes are counted.
-struct Metered {
-    stream: BoxStream,
-    meter: Rc<Meter>,
-}
-
-impl AsyncRead for Metered {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
-        let read = buffer.filled().len().saturating_sub(before) as u64;
-        if read > 0 {
-            let bytes = &self.meter.bytes;
-            bytes.set(bytes.get().saturating_add(read));
-            self.meter.last.set(Instant::now());
-        }
-        Poll::Ready(result)
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -9,13 +9,8 @@ use crate::{
     testing::{Seen, TestChain, World, address, easy_params, local, probe, until},
 };
 use mvb_protocol::{
-    amount::Amount,
-    block::Reward,
-    chain::StoreError,
-    hash::BlockId,
-    params::ChainParams,
-    target::Work,
-    wire::Request,
+    amount::Amount, block::Reward, chain::StoreError, hash::BlockId, params::ChainParams,
+    target::Work, wire::Request,
 };
 use scripted::{Behaviour, ScriptedPeer, datagram_source, status};
 use std::sync::Arc;

@@ -1,0 +1,154 @@
+//! How slow a peer may be. A session waits as long as bytes keep coming at a least rate, so
+//! that a slow line is served and a peer that trickles is not.
+
+use crate::env::BoxStream;
+use std::{
+    cell::Cell,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, timeout_at},
+};
+
+/// How long a peer may take. A slow line is fine, a peer that trickles is not.
+#[derive(Clone, Debug)]
+pub struct Deadlines {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// To say Hello.
+    pub hello: Duration,
+    /// Without a single byte while an answer is due.
+    pub silence: Duration,
+    /// For a whole answer, beside the time its bytes need at `least_bytes_per_second`.
+    pub answer: Duration,
+    /// The slowest line worth waiting for.
+    pub least_bytes_per_second: u32,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            hello: Duration::from_secs(3),
+            silence: Duration::from_secs(5),
+            answer: Duration::from_secs(30),
+            least_bytes_per_second: 16 << 10,
+        }
+    }
+}
+
+/// From when on a peer is expected to deliver.
+pub struct Pace {
+    started: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// From now on.
+    pub fn new(meter: &Meter) -> Self {
+        Self {
+            started: Instant::now(),
+            bytes: meter.bytes.get(),
+        }
+    }
+
+    /// Waits for `work` while the peer keeps up; `None` once it does not.
+    pub async fn keep<T>(
+        &self,
+        meter: &Meter,
+        deadlines: &Deadlines,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            let bytes = meter.bytes.get().saturating_sub(self.bytes);
+            let rate = u64::from(deadlines.least_bytes_per_second.max(1));
+            let earned = Duration::from_millis(bytes.saturating_mul(1_000) / rate);
+            let whole = self.started + deadlines.answer + earned;
+            let due = whole.min(meter.last.get() + deadlines.silence);
+            // A deadline that bytes have moved meanwhile is looked at again.
+            match timeout_at(due, work.as_mut()).await {
+                Ok(done) => return Some(done),
+                Err(_) if meter.bytes.get().saturating_sub(self.bytes) == bytes => return None,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// How much was received, and when last.
+pub struct Meter {
+    bytes: Cell<u64>,
+    last: Cell<Instant>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            bytes: Cell::new(0),
+            last: Cell::new(Instant::now()),
+        }
+    }
+}
+
+impl Meter {
+    /// A wait begins: silence counts from here.
+    pub fn touch(&self) {
+        self.last.set(Instant::now());
+    }
+}
+
+/// A stream whose received bytes are counted.
+pub struct Metered {
+    stream: BoxStream,
+    meter: Rc<Meter>,
+}
+
+impl Metered {
+    /// Counts what comes out of a stream.
+    pub fn new(stream: BoxStream, meter: Rc<Meter>) -> Self {
+        Self { stream, meter }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let read = buffer.filled().len().saturating_sub(before) as u64;
+        if read > 0 {
+            let bytes = &self.meter.bytes;
+            bytes.set(bytes.get().saturating_add(read));
+            self.meter.last.set(Instant::now());
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

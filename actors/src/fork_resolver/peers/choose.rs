@@ -1,0 +1,190 @@
+//! Whom to ask next. Proven and pinned peers come first and always find a slot; unproven
+//! ones, which forged datagrams can invent, share what is left.
+
+use super::{Fetch, Order, Peer, Peers};
+use mvb_protocol::{chain::Tip, wire::NodeId};
+use std::{net::SocketAddr, time::Duration};
+use tokio::time::Instant;
+
+/// How long a fetch alone covers its tip and its peer; when it has come to nothing by then,
+/// another peer may be asked for the same.
+pub(super) const HEAD_START: Duration = Duration::from_millis(500);
+
+/// While a fetch adopts blocks, claims up to so many blocks above its own wait for it.
+const COVERED_HEIGHTS: u64 = 100;
+
+/// The most unproven peers asked in a second: what forged statuses can make this node do.
+pub(super) const UNPROVEN_PER_SECOND: u32 = 32;
+
+/// A fetch at work.
+struct Running {
+    fetch: Fetch,
+    node: Option<NodeId>,
+    is_trusted: bool,
+}
+
+/// The fetches at work, and whether there is room for another.
+struct Slots {
+    is_free: bool,
+    is_free_for_unproven: bool,
+    fetches: Vec<Running>,
+}
+
+impl Peers {
+    /// Whom to ask now, if anybody; it then counts as being asked until [`Self::finished`].
+    pub fn next(&mut self, ours: Tip, now: Instant) -> Option<Order> {
+        let slots = self.slots(now);
+        let order = self
+            .peers
+            .iter()
+            .filter_map(|(endpoint, peer)| {
+                let order = self.order(*endpoint, peer, &slots, ours, now)?;
+                Some((order, peer))
+            })
+            .min_by_key(|(order, peer)| {
+                let (failures, last) = (peer.failures, peer.last_asked);
+                (!peer.is_trusted(), failures, last, order.endpoint)
+            })
+            .map(|(order, _)| order)?;
+        self.start(order, now)
+    }
+
+    /// The same for one peer only, which was just heard: cheap enough for every datagram.
+    pub fn next_at(&mut self, endpoint: SocketAddr, ours: Tip, now: Instant) -> Option<Order> {
+        let slots = self.slots(now);
+        let peer = self.peers.get(&endpoint)?;
+        let order = self.order(endpoint, peer, &slots, ours, now)?;
+        self.start(order, now)
+    }
+
+    fn start(&mut self, order: Order, now: Instant) -> Option<Order> {
+        let peer = self.peers.get_mut(&order.endpoint)?;
+        peer.last_asked = Some(now);
+        peer.fetch = Some(Fetch {
+            claims: [order.claim, None],
+            covers_until: now + HEAD_START,
+            adopts: false,
+        });
+        if !peer.is_trusted() {
+            self.second.started(now);
+        }
+        self.asked.insert(order.endpoint);
+        Some(order)
+    }
+
+    /// The fetches at work, and whether there is room for another.
+    fn slots(&self, now: Instant) -> Slots {
+        let fetches: Vec<Running> = self
+            .asked
+            .iter()
+            .filter_map(|endpoint| {
+                let peer = self.peers.get(endpoint)?;
+                Some(Running {
+                    fetch: peer.fetch?,
+                    node: peer.node,
+                    is_trusted: peer.is_trusted(),
+                })
+            })
+            .collect();
+        let unproven = fetches.iter().filter(|fetch| !fetch.is_trusted).count();
+        let is_free = fetches.len() < self.config.max_fetches;
+        Slots {
+            is_free,
+            is_free_for_unproven: is_free
+                && unproven < self.config.max_fetches.div_ceil(2)
+                && self.second.starts(now) < UNPROVEN_PER_SECOND,
+            fetches,
+        }
+    }
+
+    /// Whether and why to ask a peer. A claim is worth a fetch when it is better than this
+    /// node's tip, did not just come to nothing, and no fetch at work is likely to settle
+    /// it; a pinned peer is asked from time to time even so.
+    fn order(
+        &self,
+        endpoint: SocketAddr,
+        peer: &Peer,
+        slots: &Slots,
+        ours: Tip,
+        now: Instant,
+    ) -> Option<Order> {
+        let has_slot = match peer.is_trusted() {
+            true => slots.is_free,
+            false => slots.is_free_for_unproven,
+        };
+        if !has_slot || peer.fetch.is_some() || now < peer.not_before {
+            return None;
+        }
+        let claim = peer.claim.filter(|claim| {
+            let back_off = self.back_offs.get(&(endpoint, claim.id));
+            claim.is_better_than(&ours)
+                && back_off.is_none_or(|back_off| back_off.until <= now)
+                && !slots
+                    .fetches
+                    .iter()
+                    .any(|fetch| fetch.covers(peer, claim, now))
+        });
+        let is_due = claim.is_some() || peer.pinned && peer.poll_at <= now;
+        is_due.then_some(Order { endpoint, claim })
+    }
+}
+
+impl Running {
+    /// Whether this fetch is likely to bring what `peer` claims as well.
+    fn covers(&self, peer: &Peer, claim: &Tip, now: Instant) -> bool {
+        let Fetch {
+            claims,
+            covers_until,
+            adopts,
+        } = self.fetch;
+        let is_same_node = self.node.is_some() && self.node == peer.node;
+        now < covers_until
+            && (is_same_node
+                || claims.into_iter().flatten().any(|tip| {
+                    let near = tip.height.0.saturating_add(COVERED_HEIGHTS);
+                    tip.id == claim.id || adopts && claim.height.0 <= near
+                }))
+    }
+}
+
+/// What was done in the current second, where forged datagrams could make it too much.
+pub(super) struct Second {
+    began: Instant,
+    starts: u32,
+    evictions: u32,
+}
+
+impl Second {
+    fn turn(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.began) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+    }
+
+    pub(super) fn new(began: Instant) -> Self {
+        Self {
+            began,
+            starts: 0,
+            evictions: 0,
+        }
+    }
+
+    fn started(&mut self, now: Instant) {
+        self.turn(now);
+        self.starts += 1;
+    }
+
+    fn starts(&self, now: Instant) -> u32 {
+        match now.saturating_duration_since(self.began) < Duration::from_secs(1) {
+            true => self.starts,
+            false => 0,
+        }
+    }
+
+    /// Counts an eviction and returns how many there were.
+    pub(super) fn evicted(&mut self, now: Instant) -> u32 {
+        self.turn(now);
+        self.evictions += 1;
+        self.evictions
+    }
+}

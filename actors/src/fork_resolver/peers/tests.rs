@@ -1,0 +1,273 @@
+//! The table's decisions, without actors or connections.
+
+use super::{
+    choose::{HEAD_START, UNPROVEN_PER_SECOND},
+    *,
+};
+use mvb_protocol::{numbers::Height, target::Work};
+
+const FINE: Conclusion = Conclusion::Fine { adopted: true };
+
+struct Fixture {
+    peers: Peers,
+    now: Instant,
+    ours: Tip,
+}
+
+impl Fixture {
+    fn new(pinned: &[SocketAddr]) -> Self {
+        let now = Instant::now();
+        let config = PeersConfig {
+            own: NodeId([0; 16]),
+            max_fetches: 8,
+            poll: Duration::from_secs(5),
+            forget: Duration::from_secs(30),
+        };
+        Self {
+            peers: Peers::new(config, pinned, now),
+            now,
+            ours: tip(0),
+        }
+    }
+
+    fn hear(&mut self, endpoint: SocketAddr, claim: Tip) -> Heard {
+        let [low, high] = endpoint.port().to_be_bytes();
+        let mut node = [7; 16];
+        node[..2].copy_from_slice(&[low, high]);
+        if let IpAddr::V4(ip) = endpoint.ip() {
+            node[2..6].copy_from_slice(&ip.octets());
+        }
+        self.peers
+            .hear(endpoint, NodeId(node), claim, Timestamp(1), self.now)
+    }
+
+    fn next(&mut self) -> Option<SocketAddr> {
+        let order = self.peers.next(self.ours, self.now);
+        order.map(|order| order.endpoint)
+    }
+
+    fn finish(&mut self, endpoint: SocketAddr, conclusion: Conclusion, ours: Tip) {
+        let ended = Ended {
+            conclusion,
+            tip: ours,
+        };
+        self.peers.finished(endpoint, ended, self.now);
+    }
+
+    fn prove(&mut self, endpoint: SocketAddr) {
+        self.hear(endpoint, tip(1));
+        let asked = self.peers.next_at(endpoint, self.ours, self.now);
+        assert!(asked.is_some());
+        self.peers.adopted(endpoint, 1, self.now);
+        self.ours = tip(1);
+        self.finish(endpoint, FINE, tip(1));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    fn knows(&self, endpoint: SocketAddr) -> bool {
+        self.peers.peers.contains_key(&endpoint)
+    }
+}
+
+/// A tip of that height, work and id.
+fn tip(height: u64) -> Tip {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&height.to_be_bytes());
+    Tip {
+        id: BlockId(bytes),
+        height: Height(height),
+        work: Work::from_be_bytes(bytes),
+    }
+}
+
+fn at(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, host], port))
+}
+
+#[test]
+fn sixty_four_endpoints_fit_at_one_address_and_others_find_room_beside_them() {
+    let mut fixture = Fixture::new(&[]);
+    for port in 2000..3000 {
+        fixture.hear(at(1, port), tip(1));
+    }
+    assert_eq!(fixture.peers.peers.len(), MAX_PEERS_PER_ADDRESS);
+    assert_eq!(fixture.hear(at(2, 2000), tip(1)), Heard::Noted);
+    assert!(fixture.knows(at(2, 2000)));
+}
+
+#[test]
+fn proven_and_pinned_peers_stay_when_liars_fill_the_table() {
+    let (pinned, proven) = (at(1, 2000), at(1, 2001));
+    let mut fixture = Fixture::new(&[pinned]);
+    fixture.prove(proven);
+    for step in 0..2_000u32 {
+        let [_, _, high, low] = step.to_be_bytes();
+        fixture.hear(at(1, 3000 + step as u16), tip(9));
+        fixture.hear(SocketAddr::from(([11, 0, high, low], 3000)), tip(9));
+        if step % 50 == 0 {
+            fixture.pass(1);
+        }
+        assert!(fixture.peers.peers.len() <= MAX_PEERS);
+    }
+    assert!(fixture.knows(pinned) && fixture.knows(proven));
+}
+
+#[test]
+fn a_claim_is_backed_off_from_at_its_endpoint_and_nowhere_else() {
+    let mut fixture = Fixture::new(&[]);
+    let (first, second) = (at(1, 2000), at(2, 2000));
+    fixture.hear(first, tip(5));
+    assert_eq!(fixture.next(), Some(first));
+    fixture.finish(first, Conclusion::Failed, tip(0));
+    fixture.hear(first, tip(5));
+    assert_eq!(fixture.next(), None, "the same claim waits");
+    fixture.hear(first, tip(6));
+    assert_eq!(fixture.next(), Some(first), "another claim does not");
+    fixture.finish(first, Conclusion::Failed, tip(0));
+    fixture.hear(second, tip(5));
+    assert_eq!(fixture.next(), Some(second), "nor does another peer");
+}
+
+#[test]
+fn back_offs_double_and_end() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        assert_eq!(fixture.next(), Some(peer));
+        fixture.finish(peer, Conclusion::Failed, tip(0));
+        fixture.pass(seconds - 1);
+        assert_eq!(fixture.next(), None);
+        fixture.pass(1);
+    }
+}
+
+#[test]
+fn the_number_of_back_offs_is_bounded() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    for height in 1..5_000 {
+        fixture.hear(peer, tip(height));
+        assert_eq!(fixture.next(), Some(peer));
+        fixture.finish(peer, Conclusion::Failed, tip(0));
+        fixture.pass(1);
+    }
+    assert_eq!(fixture.peers.back_offs.len(), MAX_BACK_OFFS);
+}
+
+#[test]
+fn a_peer_that_misbehaved_pauses_whatever_it_claims_and_a_pause_ends() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    assert_eq!(fixture.next(), Some(peer));
+    fixture.finish(peer, Conclusion::Misbehaved, tip(0));
+    fixture.pass(29);
+    fixture.hear(peer, tip(6));
+    assert_eq!(fixture.next(), None);
+    fixture.pass(1);
+    assert_eq!(fixture.next(), Some(peer));
+}
+
+#[test]
+fn unproven_peers_leave_slots_for_proven_ones() {
+    let mut fixture = Fixture::new(&[]);
+    let proven = at(9, 2000);
+    fixture.prove(proven);
+    for host in 1..9 {
+        fixture.hear(at(host, 2000), tip(100 + u64::from(host)));
+    }
+    let asked: Vec<_> = std::iter::from_fn(|| fixture.next()).collect();
+    assert_eq!(asked.len(), 4, "half of the slots");
+    fixture.hear(proven, tip(3));
+    assert_eq!(fixture.next(), Some(proven));
+}
+
+#[test]
+fn forged_statuses_cannot_make_this_node_connect_without_end() {
+    let mut fixture = Fixture::new(&[]);
+    let mut starts = 0;
+    for step in 0..1_000u64 {
+        let peer = at(1, 2000 + (step % 60) as u16);
+        fixture.hear(peer, tip(1 + step));
+        while let Some(asked) = fixture.next() {
+            starts += 1;
+            fixture.finish(asked, Conclusion::Unreachable, tip(0));
+        }
+    }
+    assert_eq!(starts, UNPROVEN_PER_SECOND);
+}
+
+#[test]
+fn a_second_peer_is_asked_for_the_same_tip_only_after_the_head_start() {
+    let mut fixture = Fixture::new(&[]);
+    let (first, second) = (at(1, 2000), at(2, 2000));
+    fixture.hear(first, tip(5));
+    fixture.hear(second, tip(5));
+    assert_eq!(fixture.next(), Some(first));
+    assert_eq!(fixture.next(), None);
+    fixture.now += HEAD_START;
+    assert_eq!(fixture.next(), Some(second));
+}
+
+#[test]
+fn a_fetch_that_adopts_blocks_covers_what_others_claim_nearby() {
+    let mut fixture = Fixture::new(&[]);
+    let (first, second) = (at(1, 2000), at(2, 2000));
+    fixture.hear(first, tip(500));
+    assert_eq!(fixture.next(), Some(first));
+    fixture.pass(1);
+    fixture.peers.adopted(first, 128, fixture.now);
+    fixture.hear(second, tip(501));
+    assert_eq!(fixture.next(), None);
+    fixture.pass(1);
+    fixture.peers.adopted(first, 1, fixture.now);
+    fixture.pass(1);
+    assert_eq!(fixture.next(), Some(second), "a trickle covers nothing");
+}
+
+#[test]
+fn one_node_at_two_addresses_is_asked_at_one() {
+    let mut fixture = Fixture::new(&[]);
+    let node = NodeId([5; 16]);
+    for (host, height) in [(1, 5), (2, 6)] {
+        fixture
+            .peers
+            .hear(at(host, 2000), node, tip(height), Timestamp(1), fixture.now);
+    }
+    assert_eq!(fixture.next(), Some(at(1, 2000)));
+    assert_eq!(fixture.next(), None);
+}
+
+#[test]
+fn a_status_heard_during_a_session_is_not_lost_to_its_older_hello() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    assert_eq!(fixture.next(), Some(peer));
+    fixture.hear(peer, tip(6));
+    fixture
+        .peers
+        .greeted(peer, NodeId([5; 16]), tip(5), Timestamp(1));
+    fixture.finish(peer, FINE, tip(5));
+    assert_eq!(
+        fixture
+            .peers
+            .next(tip(5), fixture.now)
+            .map(|order| order.claim),
+        Some(Some(tip(6)))
+    );
+}
+
+#[test]
+fn a_silent_peer_is_forgotten_and_a_pinned_one_is_not() {
+    let (pinned, other) = (at(1, 2000), at(2, 2000));
+    let mut fixture = Fixture::new(&[pinned]);
+    fixture.hear(other, tip(1));
+    fixture.pass(31);
+    fixture.peers.forget(fixture.now);
+    assert!(fixture.knows(pinned) && !fixture.knows(other));
+}
