@@ -215,9 +215,17 @@ pub(crate) fn create_private(path: &Path) -> Result<(), HomeError> {
     })
 }
 
-/// Replaces a file so that a reader sees the old content or the new, never a part, also
-/// after a crash.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+/// What of a replaced file must outlive a crash of the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlives {
+    /// Old content or new: it is synced.
+    Crash,
+    /// Nothing: the file is of no use then, and syncing would stop the caller for a while.
+    Nothing,
+}
+
+/// Replaces a file so that a reader sees the old content or the new, never a part.
+pub(crate) fn write_atomically(path: &Path, content: &[u8], outlives: Outlives) -> io::Result<()> {
     use io::Write;
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -225,10 +233,16 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let written = fs::File::create(&temporary)
         .and_then(|mut file| {
             file.write_all(content)?;
-            file.sync_all()
+            match outlives {
+                Outlives::Crash => file.sync_all(),
+                Outlives::Nothing => Ok(()),
+            }
         })
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_folder(folder));
+        .and_then(|()| match outlives {
+            Outlives::Crash => sync_folder(folder),
+            Outlives::Nothing => Ok(()),
+        });
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }

@@ -3,7 +3,7 @@
 //! `why`, `chain info`. The file is a courtesy, never a source of truth: a process that
 //! holds no lock or has not written for long is not believed.
 
-use crate::home::{Home, HomeError, Role, write_atomically};
+use crate::home::{Home, HomeError, Outlives, Role, write_atomically};
 use mvb_actors::view::{MiningState, View};
 use mvb_protocol::{hash::GenesisId, numbers::Timestamp};
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub enum Resident {
     #[default]
     None,
     /// It wrote lately.
-    Alive(ResidentStatus),
+    Alive(Box<ResidentStatus>),
     /// It runs but has not written for long, or not yet.
     Silent {
         /// For how long; zero where it has not written at all.
@@ -111,7 +111,8 @@ impl ResidentWriter {
         let path = self.home.resident_file();
         let text = serde_json::to_vec_pretty(&self.status(view, now))
             .expect("a flat record of numbers and texts is JSON");
-        write_atomically(&path, &text).map_err(|source| HomeError::Io { path, source })
+        write_atomically(&path, &text, Outlives::Nothing)
+            .map_err(|source| HomeError::Io { path, source })
     }
 
     fn status(&self, view: &View, now: Timestamp) -> ResidentStatus {
@@ -158,7 +159,7 @@ pub fn read(home: &Home, now: Timestamp) -> Result<Resident, HomeError> {
     }
     let status = fs::read(home.resident_file())
         .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from));
-    let Ok(status): io::Result<ResidentStatus> = status else {
+    let Ok(status): io::Result<Box<ResidentStatus>> = status else {
         return Ok(Resident::Silent {
             since: Duration::ZERO,
         });

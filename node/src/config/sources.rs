@@ -10,6 +10,9 @@ const PREFIX: &str = "MVB_";
 /// Variables that are no parameters but meant for the program itself or for its tests.
 const RESERVED: [&str; 4] = ["MVB_HOME", "MVB_LOG", "MVB_PASSPHRASE", "MVB_REQUIRE_ALL"];
 
+/// What the names of more variables that are meant for tests begin with.
+const RESERVED_PREFIX: &str = "MVB_TEST_";
+
 /// Where a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -88,7 +91,9 @@ pub(super) fn file(path: &Path) -> Result<Vec<Given>, ConfigError> {
 /// The variables that begin with `MVB_`, by their parameters' names.
 pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Given> {
     let mut given: Vec<Given> = variables
-        .filter(|(name, _)| name.starts_with(PREFIX) && !RESERVED.contains(&name.as_str()))
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| !RESERVED.contains(&name.as_str()))
+        .filter(|(name, _)| !name.starts_with(RESERVED_PREFIX))
         .map(|(name, value)| Given {
             key: name[PREFIX.len()..].to_lowercase(),
             value,

@@ -187,6 +187,7 @@ fn the_later_source_wins_and_is_remembered() {
         .variable("MVB_DIFFICULTY", "21")
         .variable("MVB_BLOCK_SIZE", "4")
         .variable("MVB_HOME", "/not/a/parameter")
+        .variable("MVB_TEST_ANYTHING", "not a parameter either")
         .variable("PATH", "/bin")
         .set("difficulty=22");
     let config = all.load().unwrap();

@@ -1,7 +1,7 @@
 //! What a home remembers of the chain it is part of: the chain's parameters, so that they
 //! need not be given again and cannot be changed by mistake.
 
-use super::{CHAIN_RECORD, CHAINS, Home, HomeError, write_atomically};
+use super::{CHAIN_RECORD, CHAINS, Home, HomeError, Outlives, write_atomically};
 use mvb_protocol::{
     amount::Amount,
     params::{ChainParams, RULES_VERSION},
@@ -138,6 +138,7 @@ impl Home {
         let text = toml::to_string(&record).expect("a flat record of numbers and texts is TOML");
         let text =
             format!("# The chain this home is part of. Written by mvb; not for editing.\n{text}");
-        write_atomically(&path, text.as_bytes()).map_err(|source| HomeError::Io { path, source })
+        write_atomically(&path, text.as_bytes(), Outlives::Crash)
+            .map_err(|source| HomeError::Io { path, source })
     }
 }

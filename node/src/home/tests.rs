@@ -169,8 +169,8 @@ fn a_reset_demands_a_new_name_and_keeps_keys_and_payments() {
 fn an_atomic_write_leaves_one_whole_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.json");
-    write_atomically(&path, b"old").unwrap();
-    write_atomically(&path, b"new").unwrap();
+    write_atomically(&path, b"old", Outlives::Crash).unwrap();
+    write_atomically(&path, b"new", Outlives::Nothing).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

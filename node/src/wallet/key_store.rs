@@ -248,12 +248,13 @@ impl KeyStore {
         let path = self.path(name);
         match inspect(name, &path) {
             Ok(found) => Ok(found),
-            Err(KeyFileError::Unreadable { kind, .. }) if kind == io::ErrorKind::NotFound => {
-                Err(KeyStoreError::Missing {
-                    name: name.clone(),
-                    folder: self.folder.clone(),
-                })
-            }
+            Err(KeyFileError::Unreadable {
+                kind: io::ErrorKind::NotFound,
+                ..
+            }) => Err(KeyStoreError::Missing {
+                name: name.clone(),
+                folder: self.folder.clone(),
+            }),
             Err(error) => Err(KeyStoreError::File { path, error }),
         }
     }
@@ -337,12 +338,13 @@ impl KeyStore {
         let path = self.path(name);
         match file::read(&path).and_then(|(text, _)| pem::read(&text)) {
             Ok(contents) => Ok(contents),
-            Err(KeyFileError::Unreadable { kind, .. }) if kind == io::ErrorKind::NotFound => {
-                Err(KeyStoreError::Missing {
-                    name: name.clone(),
-                    folder: self.folder.clone(),
-                })
-            }
+            Err(KeyFileError::Unreadable {
+                kind: io::ErrorKind::NotFound,
+                ..
+            }) => Err(KeyStoreError::Missing {
+                name: name.clone(),
+                folder: self.folder.clone(),
+            }),
             Err(error) => Err(KeyStoreError::File { path, error }),
         }
     }

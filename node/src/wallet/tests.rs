@@ -150,7 +150,7 @@ impl World {
     }
 
     fn resident(&self, ready: usize, miner_heard: Option<u64>) -> Resident {
-        Resident::Alive(ResidentStatus {
+        Resident::Alive(Box::new(ResidentStatus {
             pid: 1,
             role: "wallet".to_owned(),
             genesis: self.params.genesis_id().to_string(),
@@ -167,7 +167,7 @@ impl World {
             catching_up: None,
             other_network: None,
             block_server_port: None,
-        })
+        }))
     }
 
     fn pending(&self, address: &Address) -> String {

@@ -202,7 +202,7 @@ pub(super) fn write_encrypted(
         .expect("a salt of 16 bytes fits");
     let der = pkcs8_der(secret);
     let encrypted = PrivateKeyInfoRef::from_der(der.as_bytes())
-        .and_then(|info| Ok(info.encrypt_with_params(parameters, passphrase.as_bytes())))
+        .map(|info| info.encrypt_with_params(parameters, passphrase.as_bytes()))
         .expect("it was encoded here")
         .expect("supported parameters encrypt anything");
     let mut text = encode(ENCRYPTED, encrypted.as_bytes());

@@ -144,7 +144,7 @@ fn listing_survives_whatever_lies_in_the_folder_and_names_each_reason() {
         "d_cert.pem",
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     );
-    put("e_cut.pem", whole[..whole.len() / 2].as_bytes());
+    put("e_cut.pem", &whole.as_bytes()[..whole.len() / 2]);
     put(
         "f_bad.pem",
         b"-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n",

@@ -97,7 +97,10 @@ fn what_is_saved_is_there_after_a_restart() {
     let saved = append(&Outbox::open(folder.path()).unwrap(), 1, 4);
     let outbox = Outbox::open(folder.path()).unwrap();
     assert_eq!(outbox.get(&saved.id).unwrap(), Some(saved.clone()));
-    assert_eq!(Outbox::unsettled(&outbox).unwrap(), [saved.clone()]);
+    assert_eq!(
+        Outbox::unsettled(&outbox).unwrap(),
+        std::slice::from_ref(&saved)
+    );
     assert_eq!(
         outbox.with_sequence(&sender(1), Sequence(4)).unwrap(),
         [saved]
