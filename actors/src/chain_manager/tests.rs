@@ -6,10 +6,14 @@ use crate::{
     testing::{InlineWorkers, Seen, TestChain, World, address, easy_params, local, probe},
 };
 use mvb_protocol::{
+    address::Address,
     amount::Amount,
     block::Reward,
     chain::ChainStore,
     hash::ContentRoot,
+    keys::{Curve, SecretKey, Signature},
+    numbers::{Sequence, Timestamp},
+    transaction::{Payment, Transaction},
     validate::{BlockError, Verdict},
 };
 use std::{rc::Rc, time::Duration};
@@ -183,9 +187,9 @@ async fn a_block_of_the_far_future_is_refused_and_accepted_once_its_time_has_com
     local(async {
         let one = chain(1, 1);
         let world = World::new(&easy_params());
-        world.clock.0.set(mvb_protocol::numbers::Timestamp(0));
+        world.clock.0.set(Timestamp(0));
         let mut late = (*one.blocks[0]).clone();
-        late.header.timestamp = mvb_protocol::numbers::Timestamp(10_000_000);
+        late.header.timestamp = Timestamp(10_000_000);
         let target = late.header.target.expand().unwrap();
         while !target.is_met_by(&late.id()) {
             late.header.nonce += 1;
@@ -196,7 +200,7 @@ async fn a_block_of_the_far_future_is_refused_and_accepted_once_its_time_has_com
         assert!(
             matches!(&refused, Err(ChainError::Rejected { error, .. }) if error.verdict() == Verdict::NotYet)
         );
-        let later = mvb_protocol::numbers::Timestamp(5_000_000);
+        let later = Timestamp(5_000_000);
         fixture.world.clock.0.set(later);
         assert!(fixture.submit(&late).await.is_ok());
     })
@@ -312,6 +316,84 @@ async fn two_branches_at_once_are_taken_one_after_the_other() {
             fixture.submit(&two.blocks[1])
         );
         assert_eq!((first.is_ok(), second), (true, Ok(two.tip())));
+    })
+    .await;
+}
+
+/// A chain whose first reward belongs to a key, and that key's first payment.
+fn chain_with_payment() -> (TestChain, Transaction) {
+    let secret = SecretKey::from_bytes(Curve::P256, &[7; 32]).unwrap();
+    let mut funded = chain(0, 1);
+    let owner = Address::of_key(secret.public_key().as_bytes());
+    let block = funded.mine(Vec::new(), owner);
+    funded.push(block);
+    let payment = Payment {
+        genesis: funded.params.genesis_id(),
+        to: address(5),
+        amount: Amount::from_units(1),
+        fee: Amount::ZERO,
+        sequence: Sequence(0),
+        timestamp: Timestamp(1),
+    };
+    (funded, payment.sign(&secret))
+}
+
+/// The same payment with a signature of other bytes: the same id, another wid.
+fn with_garbage_signature(payment: &Transaction) -> Transaction {
+    let mut forged = payment.clone();
+    let mut bytes = [1; 64];
+    bytes[31] = 9;
+    forged.signature = Signature::from_bytes(&bytes).unwrap();
+    assert_eq!(forged.id(), payment.id());
+    forged
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_id_with_a_garbage_signature_is_refused_by_warm_and_cold_nodes_alike() {
+    local(async {
+        let (funded, payment) = chain_with_payment();
+        let forged = funded.mine(vec![with_garbage_signature(&payment)], address(1));
+        for is_warm in [false, true] {
+            let fixture = Fixture::with_chain(&funded);
+            if is_warm {
+                fixture.world.env.verified.insert(payment.wid());
+            }
+            let refused = fixture.submit(&forged).await;
+            let is_about_the_payment = matches!(
+                refused,
+                Err(ChainError::Rejected {
+                    error: BlockError::Transaction { index: 0, .. },
+                    ..
+                })
+            );
+            assert!(is_about_the_payment, "warm: {is_warm}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_verified_before_is_not_verified_again() {
+    local(async {
+        let (funded, payment) = chain_with_payment();
+        // Only a verification could tell that this signature is garbage.
+        let marked = with_garbage_signature(&payment);
+        let block = funded.mine(vec![marked.clone()], address(1));
+        let fixture = Fixture::with_chain(&funded);
+        fixture.world.env.verified.insert(marked.wid());
+        assert!(fixture.submit(&block).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_branch_of_too_little_work_has_no_signature_verified() {
+    local(async {
+        let (funded, payment) = chain_with_payment();
+        let forged = funded.mine(vec![with_garbage_signature(&payment)], address(1));
+        let fixture = Fixture::with_chain(&funded.and(2, 2));
+        let result = fixture.submit(&forged).await;
+        assert!(matches!(result, Err(ChainError::NotBetter { .. })));
     })
     .await;
 }
