@@ -59,6 +59,7 @@ pub struct ClusterConfig {
 /// Machines on a simulated network.
 pub struct Cluster {
     sim: Option<turmoil::Sim<'static>>,
+    elapsed: Duration,
     machines: Vec<Rc<Machine>>,
     shared: Rc<Shared>,
     cut: BTreeSet<(usize, usize)>,
@@ -135,6 +136,7 @@ impl Cluster {
         }
         Self {
             sim: Some(sim),
+            elapsed: Duration::ZERO,
             machines,
             shared,
             cut: BTreeSet::new(),
@@ -150,6 +152,7 @@ impl Cluster {
         let mut sim = self.sim.take().ok_or("the simulation has ended")?;
         match catch_unwind(AssertUnwindSafe(|| sim.step())) {
             Ok(result) => {
+                self.elapsed = sim.elapsed();
                 self.sim = Some(sim);
                 result.map_err(|error| format!("a machine's program ended: {error}"))?;
                 Ok(())
@@ -177,7 +180,7 @@ impl Cluster {
 
     /// Simulated time since the first step.
     pub fn elapsed(&self) -> Duration {
-        self.sim().elapsed()
+        self.elapsed
     }
 
     /// The machines in order of their numbers.

@@ -1,13 +1,26 @@
 //! The simulated world itself: that it repeats by seed, loses and doubles what it should,
 //! and lets nothing out of a machine without power.
 
-use mvb_actors::env::{Channel, Env};
-use mvb_protocol::params::ChainParams;
+use mvb_actors::env::{Channel, Env, SearchJob};
+use mvb_protocol::{
+    block::Header,
+    numbers::{Height, Timestamp},
+    params::ChainParams,
+};
 use mvb_tests::{
     cluster::{Cluster, ClusterConfig, Program},
     sim_net::BLOCK_SERVER_PORT,
 };
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn config(seed: u64) -> ClusterConfig {
@@ -95,7 +108,9 @@ fn run(seed: u64) -> (String, u64, usize) {
             12 => cluster.mend(0, 1),
             _ => {}
         }
-        cluster.run_for(Duration::from_secs(1)).unwrap();
+        cluster
+            .run_for(Duration::from_secs(1))
+            .expect("echoing machines run for ever");
     }
     let (hash, events) = cluster.trace();
     let heard = heard.borrow().len();
@@ -167,4 +182,123 @@ fn nothing_leaves_a_machine_without_power_and_it_boots_again() {
     cluster.boot(3);
     cluster.run_for(Duration::from_secs(4)).unwrap();
     assert!(since(&heard));
+}
+
+/// A header to search for at the cluster's difficulty.
+fn search_job(env: &Env, nonce: u64) -> SearchJob {
+    let compact = env.params.easiest_target();
+    SearchJob {
+        header: Header {
+            previous: env.params.genesis_id().into(),
+            content_root: Default::default(),
+            version: 1,
+            target: compact,
+            height: Height(1),
+            timestamp: Timestamp(1),
+            nonce,
+        },
+        target: compact.expand().expect("the easiest target is canonical"),
+    }
+}
+
+#[test]
+fn a_search_takes_as_long_as_target_and_rate_say_and_finds_a_real_nonce() {
+    let found = Rc::new(RefCell::new(0u32));
+    let (count, mut config) = (found.clone(), config(10));
+    (config.machines, config.miners) = (1, 1);
+    let program: Program = Rc::new(move |_, env: Env| {
+        let count = count.clone();
+        Box::pin(async move {
+            for nonce in 0.. {
+                let job = search_job(&env, nonce);
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                env.searcher.start(
+                    job,
+                    Box::new(move |header| {
+                        let _ = sender.send(header);
+                    }),
+                );
+                let header = receiver.await?;
+                assert!(job.target.is_met_by(&header.id()));
+                *count.borrow_mut() += 1;
+            }
+            Ok(())
+        })
+    });
+    // 16 hashes at 8 a second: two seconds each.
+    let mut cluster = Cluster::new(config, program);
+    cluster.run_for(Duration::from_secs(400)).unwrap();
+    assert!((150..250).contains(&*found.borrow()), "{found:?}");
+    cluster.set_mining(false);
+    let before = *found.borrow();
+    cluster.run_for(Duration::from_secs(100)).unwrap();
+    assert_eq!(*found.borrow(), before);
+}
+
+#[test]
+fn a_search_that_was_given_up_finds_nothing() {
+    let found = Rc::new(RefCell::new(false));
+    let (seen, mut config) = (found.clone(), config(11));
+    (config.machines, config.miners) = (1, 1);
+    let program: Program = Rc::new(move |_, env: Env| {
+        let seen = seen.clone();
+        Box::pin(async move {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let on_found = Box::new(move |header| {
+                let _ = sender.send(header);
+            });
+            env.searcher.start(search_job(&env, 0), on_found);
+            env.searcher.stop();
+            *seen.borrow_mut() = receiver.await.is_ok();
+            std::future::pending().await
+        })
+    });
+    let mut cluster = Cluster::new(config, program);
+    cluster.run_for(Duration::from_secs(60)).unwrap();
+    assert!(!*found.borrow());
+}
+
+#[test]
+fn a_power_cut_loses_the_writes_that_wait() {
+    let written = Arc::new(AtomicU32::new(0));
+    let (writes, mut config) = (written.clone(), config(12));
+    (config.machines, config.slowest_work) = (1, Duration::from_millis(500));
+    let program: Program = Rc::new(move |_, env: Env| {
+        let writes = writes.clone();
+        Box::pin(async move {
+            for _ in 0..100 {
+                let writes = writes.clone();
+                env.workers.write(Box::new(move || {
+                    writes.fetch_add(1, Ordering::SeqCst);
+                }));
+            }
+            std::future::pending().await
+        })
+    });
+    let mut cluster = Cluster::new(config, program);
+    cluster.run_for(Duration::from_secs(5)).unwrap();
+    cluster.crash(0);
+    let at_the_cut = written.load(Ordering::SeqCst);
+    assert!((1..100).contains(&at_the_cut), "{at_the_cut}");
+    cluster.run_for(Duration::from_secs(50)).unwrap();
+    assert_eq!(written.load(Ordering::SeqCst), at_the_cut);
+}
+
+#[test]
+fn a_panic_anywhere_on_a_machine_ends_the_run() {
+    let mut config = config(13);
+    config.machines = 1;
+    let program: Program = Rc::new(move |_, _| {
+        Box::pin(async move {
+            tokio::task::spawn_local(async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                panic!("this panic belongs to the test");
+            });
+            std::future::pending().await
+        })
+    });
+    let mut cluster = Cluster::new(config, program);
+    let end = cluster.run_for(Duration::from_secs(2));
+    assert!(end.is_err_and(|what| what.contains("panicked")));
+    assert!(cluster.step().is_err());
 }

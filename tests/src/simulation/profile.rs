@@ -37,8 +37,8 @@ impl Profile {
     /// What `seed` chooses.
     pub fn new(seed: u64, random: &RandomStream, aloud: bool) -> Self {
         let difficulty = 3 + random.below(6) as u8;
-        // Together the miners find a block every one to four seconds, often two at a time.
-        let block_seconds = 1.0 + 3.0 * random.unit();
+        // Together the miners find a block every half to three seconds, often two at a time.
+        let block_seconds = 0.5 + 2.5 * random.unit();
         let miners = 2 + random.below(3) as usize;
         let hashes_per_second = f64::from(1u32 << difficulty) / block_seconds / miners as f64;
         let params = ChainParams {
