@@ -9,6 +9,7 @@
 mod limits;
 pub mod mempool;
 pub mod queue;
+mod returned;
 pub mod select;
 
 use crate::{
@@ -32,10 +33,7 @@ use mvb_protocol::{
     transaction::{Transaction, TransactionError, Verified},
 };
 use queue::Name;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::oneshot, time::Instant};
 
 /// How many messages may wait. Datagrams beyond it are dropped and counted.
@@ -392,38 +390,17 @@ impl TransactionIntake {
         Ok(name.id)
     }
 
-    /// Has a worker verify the payments that a reorg took out of the chain and did not put
-    /// back into it, the oldest first, as many as the mempool could hold.
+    /// Takes back the payments that a reorg took out of the chain, once a worker has
+    /// verified them, a few at a time.
     fn take_back(&mut self, reorg: TipChanged, ctx: &mut Context<Self>) {
         let most = self.pool.limits().max_bytes;
-        let env = &self.env;
-        let (genesis, verified) = (env.params.genesis_id(), env.verified.clone());
-        let parallel = env.workers.parallel();
-        let returned = env.compute(move || {
-            let transactions = disconnected_payments(&reorg, most);
-            let results: Vec<OnceLock<Arc<Verified<Transaction>>>> =
-                transactions.iter().map(|_| OnceLock::new()).collect();
-            parallel.for_each(transactions.len(), &|index| {
-                let transaction = transactions[index].clone();
-                let is_known = |wid: &Wid| verified.contains(wid);
-                if let Ok(valid) = transaction.verify_unless(genesis, is_known) {
-                    results[index].get_or_init(|| Arc::new(valid));
-                }
-            });
-            results
-                .into_iter()
-                .filter_map(OnceLock::into_inner)
-                .collect::<Vec<_>>()
-        });
+        let returned = returned::verified_payments(&self.env, reorg, most);
         let intake = ctx.address();
         tokio::task::spawn_local(async move {
             for chunk in returned.await.chunks(RETURN_CHUNK) {
                 let transactions = chunk.to_vec();
-                if intake
-                    .send(PaymentsReturned { transactions })
-                    .await
-                    .is_err()
-                {
+                let sent = intake.send(PaymentsReturned { transactions }).await;
+                if sent.is_err() {
                     return;
                 }
             }
@@ -464,30 +441,6 @@ impl MessageResponse<TransactionIntake, SubmitTransaction> for SubmitReply {
             })),
         }
     }
-}
-
-/// The payments of the disconnected blocks that the connected ones do not hold, the lowest
-/// block's first, up to `most` bytes.
-fn disconnected_payments(reorg: &TipChanged, most: usize) -> Vec<&Transaction> {
-    let connected: BTreeSet<&TxId> = reorg
-        .connected
-        .iter()
-        .flat_map(|block| &block.transaction_ids)
-        .collect();
-    let mut room = most;
-    reorg
-        .disconnected
-        .iter()
-        .rev()
-        .flat_map(|block| block.block.transactions.iter().zip(&block.transaction_ids))
-        .filter(|(_, id)| !connected.contains(id))
-        .map(|(transaction, _)| transaction)
-        .take_while(|transaction| {
-            let fits = transaction.size() <= room;
-            room = room.saturating_sub(transaction.size());
-            fits
-        })
-        .collect()
 }
 
 #[cfg(test)]
