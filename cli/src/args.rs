@@ -38,14 +38,8 @@ pub struct Args {
 #[derive(Clone, Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Folder of keys, settings and chains [default: the platform's data folder]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "MVB_HOME",
-        hide_env_values = true
-    )]
+    /// Folder of keys, settings and chains [default: MVB_HOME, or the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Who can be reached: local (this machine only) or lan [default: local]
     #[arg(long, global = true, value_name = "NETWORK")]
@@ -318,3 +312,6 @@ pub fn long_help() -> impl std::fmt::Display {
     use clap::CommandFactory;
     Args::command().render_long_help()
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,16 @@ impl Context {
 
     /// Where the home is, whether it exists or not.
     pub fn home_path(&self) -> Result<PathBuf> {
-        Ok(home::locate(self.global.home.as_deref(), None)?)
+        let variable = std::env::var_os("MVB_HOME");
+        Ok(home::locate(
+            self.global.home.as_deref(),
+            variable.as_deref(),
+        )?)
+    }
+
+    /// The home that was typed, for a command that must not touch the usual one.
+    pub fn explicit_home(&self) -> Option<PathBuf> {
+        self.global.home.clone()
     }
 
     /// The command line's parameters in order, and `more` after them: flags that are short

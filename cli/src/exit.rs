@@ -2,6 +2,7 @@
 //! turns any panic into the end of the process. Only `lib.rs` uses it.
 
 use crate::output::OutputError;
+use mvb_node::config::ConfigError;
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -54,7 +55,7 @@ pub fn of_error(error: &anyhow::Error) -> Exit {
         if matches!(cause.downcast_ref(), Some(OutputError::Closed)) {
             return Exit::Done;
         }
-        if cause.is::<UsageError>() {
+        if cause.is::<UsageError>() || cause.is::<ConfigError>() {
             return Exit::Usage;
         }
         if cause.is::<Interrupted>() {
@@ -90,6 +91,7 @@ pub fn usage_line(error: &clap::Error) -> String {
         .unwrap_or(told);
     let told = told.trim_start_matches("error: ");
     let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = told.replace(" tip: ", "; ");
     let usage = text
         .split("\n\nUsage: ")
         .nth(1)
@@ -113,4 +115,80 @@ pub fn end_on_panic() {
         );
         std::process::abort();
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+    use std::ffi::OsString;
+
+    fn usage_of(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from);
+        usage_line(&args::parse(words).unwrap_err())
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_line_that_says_what_to_do() {
+        for (typed, told) in [
+            (
+                "mvb wallet send alice 10",
+                "the following required arguments were not provided: <TO>; usage: mvb wallet \
+                 send <FROM> <AMOUNT> <TO>",
+            ),
+            (
+                "mvb wallet send alice -1 bob",
+                "invalid value '-1' for '<AMOUNT>': got amount \"-1\", expected coins such as 10 \
+                 or 0.5 with at most 6 decimals; `mvb --help` explains",
+            ),
+            (
+                "mvb wallet sedn",
+                "unrecognized subcommand 'sedn'; a similar subcommand exists: 'send'; usage: mvb \
+                 wallet [OPTIONS] <COMMAND>",
+            ),
+            (
+                "mvb miner --threads 0",
+                "invalid value '0' for '--threads <N>': expected 1 to 1024; `mvb --help` explains",
+            ),
+            (
+                "mvb --set difficulty config",
+                "invalid value 'difficulty' for '--set <KEY=VALUE>': expected KEY=VALUE such as \
+                 difficulty=20; `mvb --help` explains",
+            ),
+            (
+                "mvb wallet new-address a --key-size 255",
+                "invalid value '255' for '--key-size <BITS>' [possible values: 256, 384, 521]; a \
+                 similar value exists: '256'; \
+                 `mvb --help` explains",
+            ),
+            (
+                "mvb chain block x",
+                "invalid value 'x' for '<HEIGHT|ID>': expected a height such as 12, or 64 hex \
+                 digits; `mvb --help` explains",
+            ),
+        ] {
+            assert_eq!(usage_of(typed), told, "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_without_repeated_causes() {
+        let cause = io::Error::other("disk\non fire");
+        let error = anyhow::Error::new(cause).context("cannot save: disk\non fire");
+        assert_eq!(line(&error), "cannot save: disk on fire");
+        let cause = io::Error::other("on fire");
+        let error = anyhow::Error::new(cause).context("cannot save");
+        assert_eq!(line(&error), "cannot save: on fire");
+    }
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let of = |error: anyhow::Error| of_error(&error.context("while doing something")).code();
+        assert_eq!(of(UsageError("x".into()).into()), 2);
+        assert_eq!(of(Interrupted("x".into()).into()), 130);
+        assert_eq!(of(OutputError::Closed.into()), 0);
+        assert_eq!(of(io::Error::other("x").into()), 1);
+        let set = mvb_node::config::parse_set("x").unwrap_err();
+        assert_eq!(of(set.into()), 2);
+    }
 }
