@@ -1,3 +1,5 @@
+//! What the narrator says of what it sees.
+
 use super::*;
 use mvb_actors::view::PeerView;
 use mvb_protocol::{
