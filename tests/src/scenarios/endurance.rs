@@ -76,6 +76,9 @@ pub fn kill_nine(program: &Path, times: usize, seed: u64) -> Kills {
         // Some lives end while the store is still being created or opened.
         let life = Duration::from_millis(random.below(1_500));
         let told = live(mine(&home), life);
+        if announced.is_empty() && told.is_empty() && !has_begun(&home) {
+            continue;
+        }
         best = told.iter().map(|seen| seen.work).fold(best, u128::max);
         let mut now: BTreeSet<_> = told.into_iter().map(|seen| seen.tip).collect();
         now.extend(ear.heard());
@@ -95,6 +98,14 @@ pub fn kill_nine(program: &Path, times: usize, seed: u64) -> Kills {
         announced: announced.len(),
         height: chain(&home).height,
     }
+}
+
+/// Whether a life was long enough to begin a home: before that nothing can be looked at.
+fn has_begun(home: &Mvb) -> bool {
+    let info = home.run(&["chain", "info"]);
+    let began = info.status.success();
+    assert!(began || info.stderr.contains("no home"), "{info}");
+    began
 }
 
 /// Lets a miner live for a while, kills it, and returns the tips it said it had.

@@ -63,7 +63,7 @@ pub fn five_commands(program: &Path) -> Duration {
     let paid = home.text(&["wallet", "send", "mining_rewards", "2.5", "alice", "--wait"]);
     let listed = home.text(&["wallet", "list-addresses"]);
     let took = began.elapsed();
-    assert!(paid.contains("confirmed"), "{paid}");
+    assert!(paid.contains("Confirmed in block 2"), "{paid}");
     let line = listed.lines().find(|line| line.starts_with("alice"));
     assert!(line.is_some_and(|line| line.contains("2.5")), "{listed}");
     assert!(
