@@ -298,12 +298,8 @@ impl Running {
     /// With all it said, when it does not end within that time.
     pub fn finish(mut self, limit: Duration) -> Finished {
         let began = Stopwatch::start();
-        loop {
-            match self.lines.recv_timeout(began.left(limit)) {
-                Ok(line) => self.said.push(line),
-                Err(RecvTimeoutError::Timeout) => self.fail(&format!("still runs after {limit:?}")),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        if !self.falls_silent(limit) {
+            self.fail(&format!("still runs after {limit:?}"));
         }
         // A program that closed its stdout is about to end; only its death can be polled.
         let status = loop {
@@ -325,6 +321,18 @@ impl Running {
             status,
             stdout,
             stderr: self.stderr(),
+        }
+    }
+
+    /// Reads until its stdout is closed; whether that was within the time.
+    pub fn falls_silent(&mut self, limit: Duration) -> bool {
+        let began = Stopwatch::start();
+        loop {
+            match self.lines.recv_timeout(began.left(limit)) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Disconnected) => return true,
+            }
         }
     }
 

@@ -9,8 +9,11 @@ use crate::{
     progress::Progress,
 };
 use mvb_actors::view::View;
-use std::{future::Future, io, time::Duration};
-use tokio::time::{Instant, sleep};
+use std::{cell::RefCell, future::Future, io, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 /// How often the node is looked at. Looking costs four borrows.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -33,27 +36,64 @@ pub enum Tell {
     Warnings,
 }
 
-/// Runs a future that needs actors.
+thread_local! {
+    /// Whether the process was asked to end, while [`run`] runs.
+    static ASKED_TO_END: RefCell<Option<watch::Receiver<bool>>> = const { RefCell::new(None) };
+}
+
+/// Runs a future that needs actors. A signal that comes meanwhile is heard by [`signal`]
+/// also where nobody waits for it yet: a command that has said something ends as its help
+/// says, never as the system ends programs that do not listen.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
-    actix_rt::System::new().block_on(future)
+    actix_rt::System::new().block_on(async {
+        match listen() {
+            Ok(asked) => ASKED_TO_END.set(Some(asked)),
+            Err(error) => tracing::warn!(%error, "cannot listen for signals"),
+        }
+        let result = future.await;
+        ASKED_TO_END.take();
+        result
+    })
 }
 
 /// Resolves when the process is asked to end.
 pub async fn signal() -> io::Result<()> {
+    let asked = ASKED_TO_END.with_borrow(Clone::clone);
+    let mut asked = match asked {
+        Some(asked) => asked,
+        None => listen()?,
+    };
+    // The other end lives as long as the runtime that this waits on.
+    let _ = asked.wait_for(|asked| *asked).await;
+    Ok(())
+}
+
+/// Listens for Ctrl-C and SIGTERM from now on.
+fn listen() -> io::Result<watch::Receiver<bool>> {
+    let (tell, asked) = watch::channel(false);
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        tokio::select! {
-            biased;
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-            _ = hang_up.recv() => Ok(()),
-        }
+        actix_rt::spawn(async move {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+            tell.send_replace(true);
+        });
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    actix_rt::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tell.send_replace(true);
+        }
+    });
+    Ok(asked)
 }
 
 /// Watches a node until a signal, or until `wanted` returns something. `wanted` hears what

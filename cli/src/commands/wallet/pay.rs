@@ -4,6 +4,7 @@
 use super::{wait, why};
 use crate::{
     args,
+    commands::watch,
     context::{Context, OpenWallet},
     exit::{Exit, UsageError},
     passphrase,
@@ -111,16 +112,20 @@ fn finish(
         warnings: told.warnings,
         title: Some(told.title),
     };
-    context.output.report(&report)?;
-    if waits {
-        let height = wait::until_confirmed(context, open, sent.id)?;
+    if !waits {
+        context.output.report(&report)?;
+        return Ok(Exit::Done);
+    }
+    watch::run(async {
+        context.output.report(&report)?;
+        let height = wait::until_confirmed(context, open, sent.id).await?;
         report.state = "confirmed";
         report.height = Some(height.0);
         report.waits_for = None;
         report.title = None;
         context.output.report(&report)?;
-    }
-    Ok(Exit::Done)
+        Ok(Exit::Done)
+    })
 }
 
 /// Sends the payment to everybody once, right away.

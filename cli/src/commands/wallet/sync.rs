@@ -6,7 +6,7 @@ use crate::{
     exit::{Exit, Interrupted},
     narrator::{Event, Seen},
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use mvb_node::{
     config::Config,
     home::{Found, Home},
@@ -51,6 +51,12 @@ async fn follow(
         if let Some(event) = pending.changed(&wallet, seen, elapsed)? {
             context.output.event(&event)?;
         }
+        if until_synced && let Some(stranger) = only_strangers(seen, elapsed, interval) {
+            bail!(
+                "{stranger}, and nobody of this network was heard: set the same parameters \
+                 with --set, or another port for each network"
+            );
+        }
         let synced = until_synced && still.is_synced(seen, elapsed, interval);
         Ok(synced.then_some(seen.chain.tip))
     })
@@ -69,6 +75,14 @@ async fn follow(
         }
         Ended::Signal => Ok(Exit::Done),
     }
+}
+
+/// What tells the peers heard apart, where after two status intervals none of them is of
+/// this network: waiting longer would help nobody.
+fn only_strangers(seen: &Seen, elapsed: Duration, interval: Duration) -> Option<&str> {
+    let waited = elapsed >= interval * 2;
+    let alone = waited && seen.peers.last_heard.is_none();
+    seen.peers.other_network.as_deref().filter(|_| alone)
 }
 
 /// How long nothing has moved, to tell a claim that nobody can prove from a download that
@@ -196,6 +210,21 @@ mod tests {
     #[test]
     fn nobody_heard_is_never_synced() {
         assert_eq!(synced_at(&PeersView::default(), &[0, 1, 100]), None);
+    }
+
+    #[test]
+    fn where_everybody_is_of_another_network_waiting_ends() {
+        let peers = PeersView {
+            other_network: Some("peer 127.0.0.1 runs difficulty 20, this network 26".into()),
+            ..PeersView::default()
+        };
+        let after = |peers: &PeersView, seconds| {
+            only_strangers(&seen(peers.clone()), Duration::from_secs(seconds), INTERVAL).is_some()
+        };
+        assert!(!after(&peers, 9) && after(&peers, 10));
+        let mut joined = peers;
+        joined.last_heard = Some(Timestamp(1));
+        assert!(!after(&joined, 10) && !after(&PeersView::default(), 10));
     }
 
     #[test]

@@ -32,27 +32,25 @@ enum Phase {
 }
 
 /// Returns the height of the payment's block once it has one.
-pub fn until_confirmed(context: &Context, open: &OpenWallet, id: TxId) -> Result<Height> {
-    watch::run(async {
-        loop {
-            let phase = if open.home.is_locked()? {
-                beside_resident(context, open, id).await?
-            } else {
-                with_own_node(context, open, id).await?
-            };
-            match phase {
-                Phase::Confirmed(height) => return Ok(height),
-                Phase::OtherResident => {}
-                Phase::Signal => {
-                    return Err(Interrupted(format!(
-                        "payment {id:.8} is saved but not confirmed yet; `mvb wallet why {id}` \
-                         says what it waits for"
-                    ))
-                    .into());
-                }
+pub async fn until_confirmed(context: &Context, open: &OpenWallet, id: TxId) -> Result<Height> {
+    loop {
+        let phase = if open.home.is_locked()? {
+            beside_resident(context, open, id).await?
+        } else {
+            with_own_node(context, open, id).await?
+        };
+        match phase {
+            Phase::Confirmed(height) => return Ok(height),
+            Phase::OtherResident => {}
+            Phase::Signal => {
+                return Err(Interrupted(format!(
+                    "payment {id:.8} is saved but not confirmed yet; `mvb wallet why {id}` \
+                     says what it waits for"
+                ))
+                .into());
             }
         }
-    })
+    }
 }
 
 async fn beside_resident(context: &Context, open: &OpenWallet, id: TxId) -> Result<Phase> {
