@@ -158,9 +158,8 @@ fn fund(room: &Room, payments: Payments, homes: &[Mvb; 2], miners: &mut [Running
         Payments::Covered => addresses.push(new_address(&east, "payer")),
         Payments::Conflicting => {
             fs::create_dir_all(east.home()).expect("a new home");
-            for file in ["payer.pem"] {
-                fs::copy(west.home().join(file), east.home().join(file)).expect("the key's copy");
-            }
+            let key = |wallet: &Mvb| wallet.home().join("payer.pem");
+            fs::copy(key(&west), key(&east)).expect("the key's copy");
         }
     }
     for (index, address) in addresses.iter().enumerate() {
