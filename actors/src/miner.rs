@@ -384,3 +384,6 @@ async fn build(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

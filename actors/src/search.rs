@@ -44,12 +44,11 @@ struct Shared {
     wake: Condvar,
     shutdown: AtomicBool,
     hashes: AtomicU64,
-    searching: AtomicUsize,
     on_idle: Option<OnIdle>,
 }
 
-/// Called by the last thread that leaves a job, each time: how long stopping takes is
-/// measured with it.
+/// Called by each thread that leaves a job no other thread is in: how long stopping takes
+/// is measured with it.
 pub type OnIdle = Box<dyn Fn() + Send + Sync>;
 
 struct ActiveJob {
@@ -58,6 +57,8 @@ struct ActiveJob {
     header: Header,
     /// How many nonces of this job are handed out.
     taken: AtomicU64,
+    /// How many threads are in it.
+    searching: AtomicUsize,
     on_found: Mutex<Option<OnFound>>,
 }
 
@@ -70,7 +71,7 @@ impl PoolSearcher {
         Self::build(threads, None)
     }
 
-    /// The same, with an observer of the moments at which no thread searches any more.
+    /// The same, with an observer of the moments at which no thread is left in a job.
     ///
     /// # Errors
     /// When the system gives no more threads.
@@ -89,7 +90,6 @@ impl PoolSearcher {
             wake: Condvar::new(),
             shutdown: AtomicBool::new(false),
             hashes: AtomicU64::new(0),
-            searching: AtomicUsize::new(0),
             on_idle,
         });
         let of_threads = shared.clone();
@@ -108,6 +108,7 @@ impl Searcher for PoolSearcher {
             midstate: Midstate::new(&job),
             header: job.header,
             taken: AtomicU64::new(0),
+            searching: AtomicUsize::new(0),
             on_found: Mutex::new(Some(on_found)),
         }));
         shared.wake.notify_all();
@@ -145,9 +146,9 @@ impl Shared {
     /// One thread's life: wait for a job, search it, and again.
     fn serve(&self) {
         while let Some(job) = self.next_job() {
-            self.searching.fetch_add(1, Ordering::SeqCst);
+            job.searching.fetch_add(1, Ordering::SeqCst);
             self.search(&job);
-            if self.searching.fetch_sub(1, Ordering::SeqCst) == 1
+            if job.searching.fetch_sub(1, Ordering::SeqCst) == 1
                 && let Some(on_idle) = &self.on_idle
             {
                 on_idle();

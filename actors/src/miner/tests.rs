@@ -1,0 +1,360 @@
+//! The real Miner between probes, with a searcher that the test solves for it.
+
+use super::*;
+use crate::{
+    env::{OnFound, Searcher},
+    messages::ChainError,
+    testing::{
+        Seen, TestChain, World, address, answering, assume_verified, easy_params, local, until,
+    },
+};
+use mvb_protocol::{
+    amount::Amount,
+    hash::BlockId,
+    keys::{Curve, SecretKey},
+    numbers::{Sequence, Timestamp},
+    params::ChainParams,
+    transaction::{Payment, Transaction, Verified},
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+/// Remembers jobs, and solves the newest when the test says so.
+#[derive(Default)]
+struct ManualSearcher {
+    jobs: RefCell<Vec<(SearchJob, Option<OnFound>)>>,
+    stops: Cell<usize>,
+}
+
+impl Searcher for ManualSearcher {
+    fn start(&self, job: SearchJob, on_found: OnFound) {
+        self.jobs.borrow_mut().push((job, Some(on_found)));
+    }
+    fn stop(&self) {
+        self.stops.set(self.stops.get() + 1);
+    }
+    fn hashes(&self) -> u64 {
+        0
+    }
+    fn threads(&self) -> usize {
+        1
+    }
+}
+
+impl ManualSearcher {
+    fn job(&self, number: usize) -> SearchJob {
+        self.jobs.borrow()[number].0
+    }
+
+    fn count(&self) -> usize {
+        self.jobs.borrow().len()
+    }
+
+    /// Reports job `number` as solved.
+    fn solve(&self, number: usize) {
+        let (job, on_found) = {
+            let mut jobs = self.jobs.borrow_mut();
+            (
+                jobs[number].0,
+                jobs[number].1.take().expect("a job is solved once"),
+            )
+        };
+        let mut header = job.header;
+        while !job.target.is_met_by(&header.id()) {
+            header.nonce += 1;
+        }
+        on_found(header);
+    }
+}
+
+type Pool = Rc<RefCell<Vec<Arc<Verified<Transaction>>>>>;
+
+struct Fixture {
+    world: World,
+    searcher: Rc<ManualSearcher>,
+    payments: Pool,
+    submitted: Seen<SubmitBlock>,
+    miner: Addr<Miner>,
+}
+
+impl Fixture {
+    /// A miner whose chain manager takes every block, or refuses every block.
+    fn new(mut world: World, takes: bool) -> Self {
+        let searcher = Rc::<ManualSearcher>::default();
+        world.env.searcher = searcher.clone();
+        let payments = Pool::default();
+        let (pool, store) = (payments.clone(), world.env.store.clone());
+        let (intake, _) = answering(move |_: &SelectTransactions| Selection {
+            tip: store.snapshot().unwrap().tip().unwrap().id,
+            transactions: pool.borrow().clone(),
+        });
+        let (chain, submitted) = answering(move |message: &SubmitBlock| {
+            let id = message.block.id();
+            match takes {
+                true => Ok(Tip {
+                    id,
+                    ..Tip::genesis(Default::default())
+                }),
+                false => Err(ChainError::NotBetter {
+                    id,
+                    tip: BlockId::default(),
+                }),
+            }
+        });
+        let config = MinerConfig {
+            reward_to: address(7),
+            ..MinerConfig::default()
+        };
+        let miner = Miner::new(world.env.clone(), config, MinerPorts { intake, chain })
+            .unwrap()
+            .start();
+        Self {
+            world,
+            searcher,
+            payments,
+            submitted,
+            miner,
+        }
+    }
+
+    fn state(&self) -> MiningState {
+        self.world.env.view.mining.borrow().state.clone()
+    }
+
+    async fn searching(&self, jobs: usize) {
+        until("the miner searches", || self.searcher.count() == jobs).await;
+    }
+
+    /// The store and then the miner learn of a chain, as from the ChainManager.
+    async fn adopt(&self, chain: &TestChain) {
+        let previous = self.world.tip();
+        chain.commit_to(&self.world.store);
+        let message = TipChanged {
+            previous,
+            tip: chain.tip(),
+            disconnected: Arc::new([]),
+            connected: Arc::new([]),
+            accounts: Arc::default(),
+        };
+        self.miner.send(message).await.unwrap();
+    }
+}
+
+fn payment(params: &ChainParams) -> Arc<Verified<Transaction>> {
+    let key = SecretKey::from_bytes(Curve::P256, &[3; 32]).unwrap();
+    let payment = Payment {
+        genesis: params.genesis_id(),
+        to: address(1),
+        amount: Amount::from_units(1),
+        fee: Amount::from_units(5),
+        sequence: Sequence(0),
+        timestamp: Timestamp(0),
+    };
+    assume_verified(payment.sign(&key))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_listens_for_one_interval_before_it_mines() {
+    local(async {
+        let started = tokio::time::Instant::now();
+        let fixture = Fixture::new(World::new(&easy_params()), true);
+        fixture.searching(1).await;
+        assert!(started.elapsed() >= MinerConfig::default().listen);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_that_hears_of_a_better_chain_catches_up_before_it_mines() {
+    local(async {
+        let fixture = Fixture::new(World::new(&easy_params()), true);
+        fixture
+            .miner
+            .send(SyncChanged { catching_up: true })
+            .await
+            .unwrap();
+        until("it waits for the download", || {
+            fixture.state() == MiningState::CatchingUp
+        })
+        .await;
+        assert_eq!(fixture.searcher.count(), 0);
+        fixture
+            .miner
+            .send(SyncChanged { catching_up: false })
+            .await
+            .unwrap();
+        fixture.searching(1).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_solved_block_is_submitted_with_its_payments_and_the_exact_reward() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        fixture.payments.borrow_mut().push(payment(&params));
+        fixture.searching(1).await;
+        fixture.searcher.solve(0);
+        until("the block is submitted", || {
+            fixture.submitted.borrow().len() == 1
+        })
+        .await;
+        let block = fixture.submitted.borrow()[0].block.clone();
+        assert_eq!(block.transactions.len(), 1);
+        assert_eq!(block.reward.to, address(7));
+        assert_eq!(block.reward.amount.units(), params.block_reward.units() + 5);
+        until("it is counted", || {
+            fixture.world.env.view.mining.borrow().blocks_found == 1
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_better_tip_stops_the_search_before_anything_else_and_moves_on_to_its_child() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        fixture.searching(1).await;
+        let chain = TestChain::new(&params).and(2, 1);
+        fixture.adopt(&chain).await;
+        assert_eq!(
+            fixture.searcher.stops.get(),
+            1,
+            "stopped in the handler itself"
+        );
+        fixture.searching(2).await;
+        assert_eq!(fixture.searcher.job(1).header.previous, chain.tip().id);
+    })
+    .await;
+}
+
+/// Hole 35 of the original.
+#[tokio::test(start_paused = true)]
+async fn a_solution_that_comes_just_after_a_peers_block_is_forgotten_and_mining_goes_on() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        fixture.searching(1).await;
+        let chain = TestChain::new(&params).and(1, 1);
+        fixture.adopt(&chain).await;
+        fixture.searcher.solve(0);
+        fixture.searching(2).await;
+        assert!(fixture.submitted.borrow().is_empty());
+        fixture.searcher.solve(1);
+        until("the child is submitted", || {
+            fixture.submitted.borrow().len() == 1
+        })
+        .await;
+    })
+    .await;
+}
+
+/// Hole 36 of the original.
+#[tokio::test(start_paused = true)]
+async fn no_abort_is_lost_however_many_tips_come_at_once() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        fixture.searching(1).await;
+        let mut chain = TestChain::new(&params);
+        for _ in 0..20 {
+            chain = chain.and(1, 1);
+            fixture.adopt(&chain).await;
+        }
+        until("it searches for the last one's child", || {
+            let last = fixture.searcher.job(fixture.searcher.count() - 1);
+            last.header.previous == chain.tip().id
+        })
+        .await;
+        assert!(fixture.searcher.stops.get() >= 20);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_was_not_taken_does_not_end_mining() {
+    local(async {
+        let fixture = Fixture::new(World::new(&easy_params()), false);
+        fixture.searching(1).await;
+        fixture.searcher.solve(0);
+        fixture.searching(2).await;
+        assert_eq!(fixture.submitted.borrow().len(), 1);
+        assert_eq!(fixture.world.env.view.mining.borrow().blocks_found, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_enough_payments_it_says_how_many_it_waits_for_and_does_not_search() {
+    local(async {
+        let params = ChainParams {
+            block_size: 2,
+            ..easy_params()
+        };
+        // The first block needs none, so the waiting begins at the second.
+        let first = TestChain::new(&ChainParams {
+            block_size: 2,
+            ..easy_params()
+        })
+        .and(1, 1);
+        let fixture = Fixture::new(World::with_chain(&first), true);
+        until("it waits", || {
+            fixture.state() == MiningState::WaitingForPayments { missing: 1 }
+        })
+        .await;
+        assert_eq!(fixture.searcher.count(), 0);
+        let payment = payment(&params);
+        fixture.payments.borrow_mut().push(payment.clone());
+        let accepted = TransactionAccepted {
+            id: payment.id(),
+            waiting: 1,
+        };
+        fixture.miner.send(accepted).await.unwrap();
+        fixture.searching(1).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn payments_that_come_during_a_search_are_gathered_and_taken_up_once() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        fixture.searching(1).await;
+        let payment = payment(&params);
+        fixture.payments.borrow_mut().push(payment.clone());
+        for waiting in 1..=50 {
+            let accepted = TransactionAccepted {
+                id: payment.id(),
+                waiting,
+            };
+            fixture.miner.send(accepted).await.unwrap();
+        }
+        fixture.searching(2).await;
+        tokio::time::sleep(4 * GATHER).await;
+        assert_eq!(fixture.searcher.count(), 2);
+        assert_ne!(
+            fixture.searcher.job(0).header.content_root,
+            fixture.searcher.job(1).header.content_root
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_search_is_renewed_so_that_its_timestamp_keeps_up() {
+    local(async {
+        let fixture = Fixture::new(World::new(&easy_params()), true);
+        fixture.searching(1).await;
+        let later = fixture.world.clock.0.get().saturating_add(60_000);
+        fixture.world.clock.0.set(later);
+        fixture.searching(2).await;
+        assert_eq!(fixture.searcher.job(1).header.timestamp, later);
+    })
+    .await;
+}
