@@ -22,6 +22,8 @@ pub struct View {
     pub peers: watch::Sender<PeersView>,
     /// Miner's.
     pub mining: watch::Sender<MiningView>,
+    /// Why the node cannot go on, in words. Whoever runs it ends it then.
+    pub fatal: watch::Sender<Option<String>>,
     /// What was dropped or refused, by everybody.
     pub counters: Counters,
 }
@@ -169,6 +171,7 @@ impl View {
             mempool: watch::Sender::new(MempoolView::default()),
             peers: watch::Sender::new(PeersView::default()),
             mining: watch::Sender::new(MiningView::default()),
+            fatal: watch::Sender::new(None),
             counters: Counters::default(),
         }
     }

@@ -98,6 +98,11 @@ impl ResidentWriter {
         }
     }
 
+    /// The home it writes into.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// How often it is to write at least.
     pub fn interval(&self) -> Duration {
         self.interval

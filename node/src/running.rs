@@ -27,7 +27,7 @@ use mvb_protocol::{
     chain::{ChainStore, StoreError},
 };
 use mvb_storage::LmdbStore;
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// The least time between two rounds of housekeeping: a chain that catches up changes its
@@ -229,8 +229,17 @@ async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, out
         if let Err(error) = observed.await {
             tracing::warn!(%error, "cannot note which payments are confirmed");
         }
-        if let Err(error) = writer.write(&env.view, env.clock.now()) {
-            tracing::warn!(%error, "cannot write resident.json");
+        match writer.write(&env.view, env.clock.now()) {
+            Err(HomeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                // The chain's file is open but has no name any more: all of it would be lost.
+                let home = writer.home().path().display().to_string();
+                env.view.fatal.send_replace(Some(format!(
+                    "the home {home} was removed while this process used it: restore it, or start anew"
+                )));
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "cannot write resident.json"),
+            Ok(()) => (),
         }
         tokio::time::sleep(PAUSE).await;
     }

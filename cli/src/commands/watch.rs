@@ -100,7 +100,7 @@ fn listen() -> io::Result<watch::Receiver<bool>> {
 /// the node shows and how long it has been watched.
 ///
 /// # Errors
-/// When stdout is closed, or the signals cannot be listened for.
+/// When the node cannot go on, stdout is closed, or the signals cannot be listened for.
 pub async fn watch<T>(
     context: &Context,
     view: &View,
@@ -113,6 +113,9 @@ pub async fn watch<T>(
     let ended = signal();
     tokio::pin!(ended);
     loop {
+        if let Some(reason) = &*view.fatal.borrow() {
+            anyhow::bail!("{reason}");
+        }
         let (seen, elapsed) = (Seen::of(view), started.elapsed());
         match &seen.peers.sync {
             Some(sync) => progress.set(sync.height.0, sync.claimed.0, "downloading"),
