@@ -9,7 +9,7 @@ mod report;
 pub use report::{Broken, Failure, Report};
 
 use crate::{checks::Replayer, cluster::Cluster, sim_env::EPOCH_MS, sim_node};
-use mvb_actors::env::RandomStream;
+use mvb_actors::{env::RandomStream, view::MiningState};
 use mvb_protocol::{
     chain::{ChainStore, StoreError, Tip},
     hash::TxId,
@@ -205,7 +205,7 @@ impl Run {
         self.check_all()
     }
 
-    /// Runs until all machines have one tip, and show it.
+    /// Runs until all machines have one tip and work on it.
     fn agree(&mut self) -> Result<Duration, Broken> {
         let start = self.cluster.elapsed();
         loop {
@@ -218,22 +218,41 @@ impl Run {
                 }
             });
             let took = self.cluster.elapsed() - start;
-            if tips.iter().all(|tip| *tip == best) {
+            let agreed = tips.iter().all(|tip| *tip == best);
+            if agreed && self.not_at_work(best).is_none() {
                 // What was under way when the mining stopped may still arrive.
                 self.advance(BEAT)?;
-                let shown = self.cluster.machines().iter().all(|machine| {
-                    let view = machine.view();
-                    view.is_some_and(|view| view.chain.borrow().tip == best)
-                });
-                if shown && self.tips()?.iter().all(|tip| *tip == best) {
+                if self.tips()?.iter().all(|tip| *tip == best) {
                     return Ok(took);
                 }
             }
             if took > HEALING {
-                return Err(Broken::Diverged { tips });
+                return Err(match self.not_at_work(best) {
+                    Some((machine, doing)) if agreed => Broken::Idle { machine, doing },
+                    _ => Broken::Diverged { tips },
+                });
             }
             self.advance(BEAT)?;
         }
+    }
+
+    /// A machine that does not show `tip`, or whose miner neither searches for the block
+    /// after it nor waits for payments; and what it does instead.
+    fn not_at_work(&self, tip: Tip) -> Option<(usize, String)> {
+        let machines = self.cluster.machines().iter().enumerate();
+        machines
+            .filter_map(|(number, machine)| {
+                let view = machine.view()?;
+                let (shown, mining) = (view.chain.borrow().tip, view.mining.borrow().state.clone());
+                let works = match &mining {
+                    MiningState::Searching { parent, .. } => *parent == tip.id,
+                    MiningState::WaitingForPayments { .. } => true,
+                    MiningState::Off => number >= self.profile.cluster.miners,
+                    MiningState::Listening | MiningState::CatchingUp => false,
+                };
+                (shown != tip || !works).then(|| (number, format!("{shown:?}, {mining:?}")))
+            })
+            .next()
     }
 
     /// The payments somebody still remembers and that the next blocks could hold, unless

@@ -81,6 +81,14 @@ pub enum Broken {
         /// Each machine's tip.
         tips: Vec<Tip>,
     },
+    /// A machine does not work on what all agree on.
+    #[error("n{machine} is not at work {HEALING:?} after healing: {doing}")]
+    Idle {
+        /// The machine.
+        machine: usize,
+        /// What it shows instead.
+        doing: String,
+    },
     /// Payments that can be paid are in no block.
     #[error("{SETTLING:?} after mining went on {} payments still wait, the first {}", waiting.len(), waiting[0])]
     Unpaid {
