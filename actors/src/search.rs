@@ -346,6 +346,27 @@ mod tests {
         assert!(receiver.recv().is_err());
     }
 
+    /// Hole 36 of the original, whose flag could be cleared just after it was set.
+    #[test]
+    fn a_stop_is_never_lost_whether_or_not_the_search_has_begun() {
+        let searcher = PoolSearcher::new(2).unwrap();
+        for has_begun in [false, true].repeat(20) {
+            let (sender, receiver) = mpsc::channel();
+            let before = searcher.hashes();
+            searcher.start(
+                job(64, 1),
+                Box::new(move |header| sender.send(header).unwrap()),
+            );
+            while has_begun && searcher.hashes() == before {
+                std::thread::yield_now();
+            }
+            searcher.stop();
+            // The callback goes with its job, once no thread is in it.
+            let ended = receiver.recv_timeout(std::time::Duration::from_secs(60));
+            assert_eq!(ended.err(), Some(mpsc::RecvTimeoutError::Disconnected));
+        }
+    }
+
     #[test]
     fn a_new_job_replaces_the_one_at_hand() {
         let searcher = PoolSearcher::new(2).unwrap();

@@ -39,6 +39,9 @@ use tokio::{io::DuplexStream, sync::Notify, task::LocalSet};
 /// The fake clock's first moment.
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
+/// Who the node under test is.
+pub const NODE: NodeId = NodeId([1; 16]);
+
 /// Bytes a fake connection holds in each direction.
 const PIPE_BYTES: usize = 64 << 10;
 
@@ -62,7 +65,7 @@ impl World {
         let clock = Rc::new(FakeClock(Cell::new(NOW)));
         let env = Env {
             params: Arc::new(params.clone()),
-            node: NodeId([1; 16]),
+            node: NODE,
             net: net.clone(),
             clock: clock.clone(),
             random: Rc::new(RandomStream::new(1, 0)),

@@ -1,5 +1,6 @@
 //! The real ForkResolver and ChainManager between scripted peers, on a paused clock.
 
+mod lies;
 mod scripted;
 
 use super::*;

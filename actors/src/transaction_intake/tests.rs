@@ -231,6 +231,13 @@ impl Rig {
         waiting.is_some_and(|waiting| waiting.wid == transaction.wid())
     }
 
+    /// The payments for the next block.
+    async fn choose(&self) -> Vec<TxId> {
+        let select = SelectTransactions { max_bytes: 1 << 20 };
+        let selection = self.intake.send(select).await.unwrap();
+        selection.transactions.iter().map(|t| t.id()).collect()
+    }
+
     fn announced(&self) -> Vec<TxId> {
         let pending = self.pending.borrow();
         pending
@@ -574,6 +581,49 @@ async fn a_selection_names_the_tip_it_applies_to() {
         assert_eq!(selection.tip, rig.chain.tip().id);
         let ids: Vec<TxId> = selection.transactions.iter().map(|t| t.id()).collect();
         assert_eq!(ids, [first.id(), second.id()]);
+    })
+    .await;
+}
+
+/// Hole 37: a block that is abandoned loses no payment, because choosing takes none away.
+#[tokio::test(start_paused = true)]
+async fn chosen_payments_wait_on_until_a_block_holds_them() {
+    local(async {
+        let mut rig = Rig::new(funded(2));
+        let [first, second] = [payment(1, 0, 4), payment(2, 0, 4)];
+        rig.submit(&first).await.unwrap();
+        rig.submit(&second).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(rig.choose().await, [first.id(), second.id()]);
+            assert!(rig.holds(&first) && rig.holds(&second));
+        }
+        rig.adopt(with_payments(&rig.chain, &[&first])).await;
+        assert_eq!(rig.choose().await, [second.id()]);
+    })
+    .await;
+}
+
+/// Hole 34: two newcomers were each paid on a fork of their own, and pay. The coins of the
+/// losing fork are nobody's, and what spends them must harm nobody.
+#[tokio::test(start_paused = true)]
+async fn payments_of_the_other_fork_are_never_chosen_and_harm_nobody() {
+    local(async {
+        let newcomer = |number| {
+            let mut chain = TestChain::new(&easy_params());
+            chain.push(chain.mine(Vec::new(), address(number)));
+            chain
+        };
+        let [ours, theirs] = [newcomer(1), newcomer(2)];
+        let [from_ours, from_theirs] = [payment(1, 0, 4), payment(2, 0, 4)];
+        let mut rig = Rig::new(ours);
+        let uncovered = rig.submit(&from_theirs).await;
+        assert!(matches!(uncovered, Err(Refusal::Uncovered { .. })));
+        rig.submit(&from_ours).await.unwrap();
+        assert_eq!(rig.choose().await, [from_ours.id()]);
+        rig.adopt(theirs.and(1, 9)).await;
+        assert!(rig.choose().await.is_empty());
+        rig.submit(&from_theirs).await.unwrap();
+        assert_eq!(rig.choose().await, [from_theirs.id()]);
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     frames::{read_frame, write_frame},
-    testing::{FakeNet, TestChain},
+    testing::{FakeNet, NODE, TestChain},
 };
 use mvb_protocol::{
     block::{Block, Header},
@@ -63,6 +63,8 @@ pub struct ScriptedPeer {
     pub requests: RefCell<Vec<Request>>,
     /// Bytes it received while it was mute.
     pub unasked_bytes: Cell<usize>,
+    /// Whether it says Hello in the name of the node under test.
+    pub is_the_node_itself: Cell<bool>,
     /// Called at each request for blocks.
     pub on_blocks: RefCell<Option<Box<dyn Fn()>>>,
 }
@@ -78,6 +80,7 @@ impl ScriptedPeer {
             claims: Cell::new(None),
             requests: RefCell::default(),
             unasked_bytes: Cell::new(0),
+            is_the_node_itself: Cell::new(false),
             on_blocks: RefCell::default(),
         });
         let server = peer.clone();
@@ -135,7 +138,10 @@ impl ScriptedPeer {
             least_version: WIRE_VERSION,
             greatest_version: WIRE_VERSION,
             features: 0,
-            node: self.node,
+            node: match self.is_the_node_itself.get() {
+                true => NODE,
+                false => self.node,
+            },
             announcement: Announcement {
                 params,
                 tip: self.claims.get().unwrap_or(tip),
