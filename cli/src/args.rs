@@ -119,7 +119,7 @@ pub enum Wallet {
         /// Name of a key of this home, or any address
         #[arg(value_name = "NAME|ADDRESS")]
         of: String,
-        /// Lines at most
+        /// Payments and rewards in blocks at most; pending ones come on top
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
@@ -313,5 +313,7 @@ pub fn long_help() -> impl std::fmt::Display {
     Args::command().render_long_help()
 }
 
+#[cfg(test)]
+mod guide_tests;
 #[cfg(test)]
 mod tests;

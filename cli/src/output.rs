@@ -193,7 +193,7 @@ pub fn duration(seconds: f64) -> String {
         0..60 => format!("{whole} s"),
         60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
         3_600..86_400 => format!("{} h {} min", whole / 3_600, whole / 60 % 60),
-        _ => format!("{} days {} h", whole / 86_400, whole / 3_600 % 24),
+        _ => format!("{} {} h", count(whole / 86_400, "day"), whole / 3_600 % 24),
     }
 }
 
@@ -351,7 +351,7 @@ mod tests {
             (59.6, "1 min 0 s"),
             (200.0, "3 min 20 s"),
             (7_500.0, "2 h 5 min"),
-            (90_000.0, "1 days 1 h"),
+            (90_000.0, "1 day 1 h"),
             (f64::INFINITY, "more than a century"),
             (f64::NAN, "more than a century"),
         ] {

@@ -78,7 +78,7 @@ JSON: {\"addresses\": [{\"name\", \"address\", \"balance\", \"pending\", \"key_s
 pub const SEND: &str = "\
 Pay somebody.
 
-Prints the payment's id and what it waits for. The payment is saved, announced once at once,
+Prints the payment's id and what it waits for. The payment is saved, announced at once,
 and then announced by whatever runs on this home (`mvb wallet sync`, `mvb miner`) until it is
 in a block. What the confirmed balance less the payments still pending cannot cover is refused.
 
@@ -134,8 +134,8 @@ JSON: {\"address\", \"balance\", \"entries\": [{\"state\", \"height\", \"time\",
 pub const WHY: &str = "\
 Why a payment is not confirmed yet.
 
-Looks at the chain and the pending payments of this home, and listens to the network for a
-moment, then says what the payment waits for and what would help.";
+Looks at the chain, at the pending payments of this home and at what its running `mvb miner`
+or `mvb wallet sync` sees, then says what the payment waits for and what would help.";
 
 /// JSON of why.
 pub const WHY_JSON: &str = "\

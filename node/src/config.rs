@@ -52,7 +52,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No parameter has this name.
-    #[error("unknown parameter {key:?} ({from}){}; `mvb config` lists all", suggest(.near))]
+    #[error("unknown parameter {key:?} ({from}){} `mvb config` lists all", suggest(.near))]
     Unknown {
         /// The name given.
         key: String,
@@ -338,7 +338,7 @@ impl Deref for Config {
 fn suggest(near: &Option<&'static str>) -> String {
     match near {
         Some(name) => format!(", did you mean {name}?"),
-        None => String::new(),
+        None => ";".to_owned(),
     }
 }
 

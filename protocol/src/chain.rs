@@ -107,7 +107,9 @@ pub enum StoreError {
     #[error("chain store: no space left on the disk")]
     Full,
     /// The stored bytes make no sense.
-    #[error("chain store is damaged: {what}; `mvb chain reset` makes a new one, payments are kept")]
+    #[error(
+        "chain store is damaged: {what}; remove chains and chain.toml from the home to fetch it anew, keys and payments are kept"
+    )]
     Damaged {
         /// Which record.
         what: String,

@@ -157,9 +157,10 @@ impl fmt::Display for Event {
             } => write!(
                 f,
                 "miner of network {network:?} (genesis {genesis:.8}), chain at height {height}\n\
-                 rewards go to {shown_reward_to}; {} search; blocks are served on port {port}; \
+                 rewards go to {shown_reward_to}; {} {}; blocks are served on port {port}; \
                  Ctrl-C ends it",
-                count(*threads, "thread")
+                count(*threads, "thread"),
+                if *threads == 1 { "searches" } else { "search" }
             ),
             Self::Listening {
                 network,

@@ -26,6 +26,8 @@ pub(super) struct Interfaces {
     named: Vec<String>,
     outlets: RefCell<BTreeMap<Network, Rc<Outlet>>>,
     listed: Cell<Option<Instant>>,
+    /// Whether none is in use, which is told once.
+    alone: Cell<bool>,
 }
 
 /// How a broadcast went.
@@ -44,6 +46,7 @@ impl Interfaces {
             named,
             outlets: RefCell::new(BTreeMap::new()),
             listed: Cell::new(None),
+            alone: Cell::new(false),
         }
     }
 
@@ -101,20 +104,29 @@ impl Interfaces {
                         IfAddr::V4(address) => Network::of(interface.name, &address),
                         IfAddr::V6(_) => None,
                     })
-                    .filter(|network| self.named.is_empty() || self.named.contains(&network.name))
+                    .filter(|network| self.uses(network))
                     .collect(),
             ),
             Err(error) => tracing::warn!(%error, "the network interfaces cannot be listed"),
         }
     }
 
+    /// Whether an interface is among those named, by its name or its address.
+    fn uses(&self, network: &Network) -> bool {
+        let own = network.own.to_string();
+        let named = |name: &String| *name == network.name || *name == own;
+        self.named.is_empty() || self.named.iter().any(named)
+    }
+
     /// Opens what is new and closes what is gone. A socket that failed is opened anew,
     /// since it may be bound to an interface that was replaced by one of the same name.
     fn adopt(&self, networks: Vec<Network>) {
         let mut outlets = self.outlets.borrow_mut();
-        if networks.is_empty() && !outlets.is_empty() {
+        if !self.alone.replace(networks.is_empty()) && networks.is_empty() {
+            let named = self.named.join(",");
             tracing::warn!(
-                "no interface with a broadcast address is left: only this machine is reached"
+                named,
+                "no interface with a broadcast address: only this machine is reached"
             );
         }
         outlets.retain(|network, _| networks.contains(network));
@@ -273,6 +285,23 @@ mod tests {
                 computed.unwrap().broadcast,
                 Ipv4Addr::new(10, 77, 3, 255),
                 "told {useless:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_interface_is_named_by_its_name_or_its_address() {
+        let network = network("a", [10, 0, 0, 5], 24);
+        for (named, used) in [
+            (vec![], true),
+            (vec!["b", "a"], true),
+            (vec!["10.0.0.5"], true),
+            (vec!["b", "10.0.0.6"], false),
+        ] {
+            assert_eq!(
+                interfaces(&named, Vec::new()).uses(&network),
+                used,
+                "{named:?}"
             );
         }
     }

@@ -86,7 +86,7 @@ pub enum KeyStoreError {
         path: PathBuf,
     },
     /// No key has this name.
-    #[error("no key {name} in {}; `mvb wallet new-address {name}` makes one", folder.display())]
+    #[error("no key {name} in {}: `mvb wallet list-addresses` shows those there are, `mvb wallet new-address {name}` makes one", folder.display())]
     Missing {
         /// The name.
         name: KeyName,

@@ -88,6 +88,12 @@ pub enum PaymentError {
         /// The address.
         address: Address,
     },
+    /// The payment to cancel is not among those of this home.
+    #[error("payment {id:.8} was not made on this home, so it cannot be cancelled here")]
+    NotMadeHere {
+        /// The payment.
+        id: TxId,
+    },
     /// The payment to cancel is in a block already.
     #[error("payment {id:.8} is already in block {height}, it cannot be cancelled")]
     AlreadyConfirmed {
@@ -175,7 +181,7 @@ impl Wallet {
         let old = self
             .outbox
             .get(&request.id)?
-            .ok_or(WalletError::UnknownPayment { id: request.id })?;
+            .ok_or(PaymentError::NotMadeHere { id: request.id })?;
         let from = old.transaction.from();
         let key = self.sender(&Party::Address(from))?;
         let replacement = self.replacement(&old, request)?;

@@ -325,7 +325,7 @@ fn cancelling_replaces_the_payment_by_one_to_oneself() {
     ));
     assert!(matches!(
         world.cancel(TxId([5; 32]), None),
-        Err(PaymentError::Wallet(WalletError::UnknownPayment { .. }))
+        Err(PaymentError::NotMadeHere { .. })
     ));
 }
 

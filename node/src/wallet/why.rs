@@ -212,7 +212,12 @@ fn held_back(
             break;
         }
         next = Sequence(next.0.saturating_add(1));
-        needed = needed.checked_add(other.transaction.total()?)?;
+        // What somebody pays themselves comes back in the same block.
+        let spent = match other.transaction.to == sender {
+            true => other.transaction.fee,
+            false => other.transaction.total()?,
+        };
+        needed = needed.checked_add(spent)?;
     }
     Ok(if next != transaction.sequence {
         Some(Reason::SequenceMissing { sequence: next })

@@ -74,7 +74,7 @@ impl fmt::Display for Verified {
                 f,
                 "NOT sound: {difference}\n\
                  up to block {height} everything is as it should be; keep a copy of the home, \
-                 then `mvb chain reset` begins anew, with keys and payments kept"
+                 then remove chains and chain.toml from it and sync again with the same parameters"
             ),
         }
     }
@@ -103,7 +103,7 @@ mod tests {
             told.to_string(),
             "NOT sound: account x has balance 1, expected 2\n\
              up to block 1 everything is as it should be; keep a copy of the home, \
-             then `mvb chain reset` begins anew, with keys and payments kept\n"
+             then remove chains and chain.toml from it and sync again with the same parameters\n"
         );
     }
 }

@@ -18,6 +18,7 @@ use mvb_node::{
 };
 use mvb_protocol::{
     address::{Address, Checksum},
+    amount::Amount,
     hash::TxId,
     transaction::Transaction,
 };
@@ -30,6 +31,9 @@ pub fn send(context: &Context, send: args::Send) -> Result<Exit> {
         .into_iter()
         .filter_map(|text| unverified(text))
         .collect();
+    if send.amount == Amount::ZERO {
+        return Err(UsageError("got amount 0, expected more than 0".to_owned()).into());
+    }
     let request = SendRequest {
         from: party(&send.from)?,
         amount: send.amount,
@@ -46,7 +50,17 @@ pub fn send(context: &Context, send: args::Send) -> Result<Exit> {
         .send(&request, &passphrase::of)
         .map_err(with_hint)?;
     let told = Told {
-        title: format!("Sent {} from {} to {}", send.amount, sent.name, send.to),
+        title: format!(
+            "Sent {} from {} to {}{}",
+            send.amount,
+            sent.name,
+            send.to,
+            if send.fee == Amount::ZERO {
+                String::new()
+            } else {
+                format!(", fee {}", send.fee)
+            }
+        ),
         warnings,
     };
     finish(context, &open, &sent, told, send.wait)
@@ -66,9 +80,9 @@ pub fn cancel(context: &Context, id: TxId) -> Result<Exit> {
         .map_err(with_hint)?;
     let told = Told {
         title: format!(
-            "Cancelling payment {id:.8}: {} pays itself in its place; whichever of the two \
-             is confirmed first counts",
-            sent.name
+            "Cancelling payment {id:.8}: {} pays itself in its place, with fee {}; whichever \
+             of the two is confirmed first counts",
+            sent.name, sent.transaction.fee
         ),
         warnings: Vec::new(),
     };
@@ -118,7 +132,7 @@ fn finish(
     }
     watch::run(async {
         context.output.report(&report)?;
-        let height = wait::until_confirmed(context, open, sent.id).await?;
+        let height = wait::until_confirmed(context, open, sent.id, why.reasons.first()).await?;
         report.state = "confirmed";
         report.height = Some(height.0);
         report.waits_for = None;
@@ -150,8 +164,8 @@ fn unverified(text: &str) -> Option<String> {
     let letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
     match Address::parse(text) {
         Ok((address, Checksum::Absent)) if letters => Some(format!(
-            "nothing vouches against a mistyped digit in {text}: its letters have one case \
-             only; the checked form is {address}"
+            "the letters of {text} have one case only, so a mistyped digit goes unnoticed; \
+             compare it with what its owner sees: {address}"
         )),
         _ => None,
     }
@@ -187,11 +201,7 @@ struct PaymentReport {
 impl fmt::Display for PaymentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(title) = &self.title {
-            write!(f, "{title}")?;
-            if self.fee != "0" {
-                write!(f, ", fee {}", self.fee)?;
-            }
-            writeln!(f)?;
+            writeln!(f, "{title}")?;
             writeln!(f, "Payment {}", self.id)?;
         }
         match (&self.waits_for, self.height) {

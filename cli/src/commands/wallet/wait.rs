@@ -12,10 +12,10 @@ use mvb_node::{
     home::{HomeError, LockError},
     resident,
     running::{self, RunError, Work},
-    wallet::PaymentState,
+    wallet::{PaymentState, Reason},
 };
 use mvb_protocol::{hash::TxId, numbers::Height};
-use std::time::Duration;
+use std::{mem, time::Duration};
 use tokio::time::sleep;
 
 /// How often the chain is looked at.
@@ -31,11 +31,18 @@ enum Phase {
     Signal,
 }
 
-/// Returns the height of the payment's block once it has one.
-pub async fn until_confirmed(context: &Context, open: &OpenWallet, id: TxId) -> Result<Height> {
+/// Returns the height of the payment's block once it has one. `told` is the reason for
+/// waiting that the user has read already.
+pub async fn until_confirmed(
+    context: &Context,
+    open: &OpenWallet,
+    id: TxId,
+    told: Option<&Reason>,
+) -> Result<Height> {
+    let mut told = told.map(mem::discriminant);
     loop {
         let phase = if open.home.is_locked()? {
-            beside_resident(context, open, id).await?
+            beside_resident(context, open, id, &mut told).await?
         } else {
             with_own_node(context, open, id).await?
         };
@@ -53,10 +60,14 @@ pub async fn until_confirmed(context: &Context, open: &OpenWallet, id: TxId) -> 
     }
 }
 
-async fn beside_resident(context: &Context, open: &OpenWallet, id: TxId) -> Result<Phase> {
+async fn beside_resident(
+    context: &Context,
+    open: &OpenWallet,
+    id: TxId,
+    told: &mut Option<mem::Discriminant<Reason>>,
+) -> Result<Phase> {
     let ended = watch::signal();
     tokio::pin!(ended);
-    let mut told = None;
     while open.home.is_locked()? {
         if let Some(height) = confirmed(open, id)? {
             return Ok(Phase::Confirmed(height));
@@ -66,10 +77,10 @@ async fn beside_resident(context: &Context, open: &OpenWallet, id: TxId) -> Resu
             .wallet
             .why(&id, &resident::read(&open.home, now)?, now)?;
         // What is told again only with other numbers is no news.
-        let reason = why.reasons.first().map(std::mem::discriminant);
-        if reason != told {
+        let reason = why.reasons.first().map(mem::discriminant);
+        if reason != *told {
             context.output.hint(why::in_words(&why.reasons));
-            told = reason;
+            *told = reason;
         }
         tokio::select! {
             biased;
