@@ -88,7 +88,7 @@ async fn tell(context: &Context, demo: &args::Demo, base: &Base) -> Result<()> {
     story.wallets().await?;
     let payment = story.payment().await?;
     if demo.once {
-        return Ok(story.done(payment)?);
+        return story.done(payment);
     }
     let orphan = story.cut().await?;
     story.mend(orphan).await?;
@@ -96,7 +96,7 @@ async fn tell(context: &Context, demo: &args::Demo, base: &Base) -> Result<()> {
     if let Base::Kept(path) = base {
         story.kept(path)?;
     }
-    Ok(story.done(payment)?)
+    story.done(payment)
 }
 
 /// Where the homes lie.
