@@ -83,11 +83,13 @@ pub struct Miner {
     rate: Rate,
 }
 
-/// The hash rate, smoothed over some seconds.
+/// The hash rate while there is something to search, smoothed over some seconds.
 #[derive(Default)]
 struct Rate {
     hashes: u64,
     per_second: f64,
+    /// Whether a part of this second passed without a search: the rate is at least what it shows.
+    paused: bool,
 }
 
 impl Rate {
@@ -95,8 +97,11 @@ impl Rate {
     fn tick(&mut self, hashes: u64) -> f64 {
         let last = hashes.saturating_sub(self.hashes) as f64 / TICK.as_secs_f64();
         self.hashes = hashes;
+        let paused = std::mem::take(&mut self.paused);
         self.per_second = if self.per_second == 0.0 {
             last
+        } else if paused {
+            self.per_second.max(last)
         } else {
             0.7 * self.per_second + 0.3 * last
         };
@@ -353,6 +358,7 @@ impl Miner {
     }
 
     fn publish(&mut self, state: MiningState) {
+        self.rate.paused |= !matches!(state, MiningState::Searching { .. });
         self.view.state = state;
         self.env.view.mining.send_replace(self.view.clone());
     }

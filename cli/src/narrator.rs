@@ -184,6 +184,10 @@ impl Narrator {
 
     fn mining(&mut self, seen: &Seen, elapsed: Duration) -> Option<Event> {
         let state = &seen.mining.state;
+        // A block whose line is held back comes before what follows from it.
+        if seen.chain.tip.id != self.told.tip {
+            return None;
+        }
         let was = &self.told.mining;
         let searching = matches!(state, MiningState::Searching { .. });
         // The next block follows its tip's line; only a change of what is done is news.

@@ -271,9 +271,10 @@ impl MiningEvent {
             0 => "no other miner heard".to_owned(),
             peers => format!("{} heard", count(peers, "other miner")),
         };
-        match self.waiting_payments {
+        // Those in the block that is searched are told already.
+        match self.waiting_payments.saturating_sub(self.payments) {
             0 => format!(" ({peers})"),
-            waiting => format!(" ({peers}, {} waiting)", count(waiting, "payment")),
+            waiting => format!(" ({peers}, {} waiting)", count(waiting, "more payment")),
         }
     }
 }

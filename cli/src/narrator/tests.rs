@@ -188,3 +188,16 @@ fn the_json_of_events_is_what_the_help_documents() {
         ]
     );
 }
+
+#[test]
+fn what_follows_from_a_block_is_never_told_before_it() {
+    let mut now = seen();
+    let mut narrator = Narrator::new(&now);
+    now.mining.state = MiningState::WaitingForPayments { missing: 1 };
+    now.chain.tip = block(1);
+    assert_eq!(lines(&mut narrator, &now, 0.0).len(), 2);
+    now.chain.tip = block(2);
+    now.mining.state = MiningState::WaitingForPayments { missing: 2 };
+    assert!(lines(&mut narrator, &now, 0.5).is_empty());
+    assert_eq!(lines(&mut narrator, &now, 1.1).len(), 2);
+}
