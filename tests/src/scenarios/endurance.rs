@@ -66,15 +66,16 @@ pub struct Kills {
 /// than what it announced.
 pub fn kill_nine(program: &Path, times: usize, seed: u64) -> Kills {
     let lab = Lab::new(program);
-    let home = restless(&lab, "miner");
+    let home = restless(&lab, "miner").set("difficulty", 14);
     let random = RandomStream::new(seed, 0);
     let ear = Eavesdropper::begin();
     let mut announced = BTreeSet::new();
     let mut best = 0;
     for turn in 1..=times {
         let moment = format!("turn {turn}, seed {seed}");
-        // Some lives end while the store is still being created or opened.
-        let life = Duration::from_millis(random.below(1_500));
+        // Some lives end while the store is being created or opened, or while the miner
+        // still listens; most end among commits.
+        let life = Duration::from_millis(random.below(3_000));
         let told = live(mine(&home), life);
         if announced.is_empty() && told.is_empty() && !has_begun(&home) {
             continue;
