@@ -48,6 +48,7 @@ pub struct Mvb {
     program: PathBuf,
     inside: Vec<OsString>,
     home: PathBuf,
+    tells_home: bool,
     options: Vec<OsString>,
 }
 
@@ -58,7 +59,16 @@ impl Mvb {
             program: program.into(),
             inside: Vec::new(),
             home: home.into(),
+            tells_home: true,
             options: Vec::new(),
+        }
+    }
+
+    /// The same where no home is named, for a command that makes its own.
+    pub fn without_home(&self) -> Self {
+        Self {
+            tells_home: false,
+            ..self.clone()
         }
     }
 
@@ -133,8 +143,10 @@ impl Mvb {
                 command.env_remove(&name);
             }
         }
+        if self.tells_home {
+            command.env("MVB_HOME", &self.home);
+        }
         command
-            .env("MVB_HOME", &self.home)
             .args(arguments)
             .args(&self.options)
             .stdin(Stdio::null())

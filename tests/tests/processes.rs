@@ -27,6 +27,13 @@ fn five_commands_lead_from_nothing_to_a_confirmed_payment() {
 }
 
 #[test]
+fn the_demo_ends_with_a_confirmed_payment_and_leaves_nothing_behind() {
+    isolated!(|| {
+        payments::demo_once(program());
+    });
+}
+
+#[test]
 fn a_payment_made_offline_is_confirmed_once_a_miner_is_there() {
     isolated!(|| payments::a_payment_made_offline(program()));
 }

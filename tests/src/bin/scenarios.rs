@@ -32,6 +32,11 @@ const SCENARIOS: &[Scenario] = &[
         run: |program, _| format!("{:?}", payments::five_commands(program)),
     },
     Scenario {
+        name: "demo",
+        count: 1,
+        run: |program, _| format!("{:?}", payments::demo_once(program)),
+    },
+    Scenario {
         name: "commands",
         count: 200,
         run: |program, count| {

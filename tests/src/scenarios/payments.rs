@@ -118,3 +118,23 @@ pub fn two_sends_at_once(program: &Path) {
     }
     assert_eq!(balance(&home, "alice"), "2");
 }
+
+/// `mvb demo --once` builds a network, pays, and ends with 0 and nothing left behind: no
+/// process, no file. Returns how long it took.
+pub fn demo_once(program: &Path) -> Duration {
+    let lab = Lab::new(program);
+    let temporary = lab.folder().join("temporary");
+    std::fs::create_dir(&temporary).expect("a new folder");
+    let began = Stopwatch::start();
+    let demo = lab.bare_home("unused").without_home().inside(vec![
+        "env".into(),
+        format!("TMPDIR={}", temporary.display()).into(),
+    ]);
+    let last = demo.json(&["demo", "--once"]);
+    let took = began.elapsed();
+    assert_eq!(last["event"], "done", "{last}");
+    assert!(last["height"].as_u64() >= Some(2), "{last}");
+    let left = std::fs::read_dir(&temporary).map(Iterator::count);
+    assert_eq!(left.ok(), Some(0), "files of the demo are left");
+    took
+}
