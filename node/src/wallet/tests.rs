@@ -376,6 +376,16 @@ fn a_lone_payment_says_how_many_more_transactions_it_waits_for() {
 }
 
 #[test]
+fn what_somebody_pays_themselves_is_not_missing_for_their_next_payment() {
+    let world = world(2);
+    world.mine(vec![]);
+    world.send("alice", "8", "alice").unwrap();
+    let sent = world.send("alice", "8", "bob").unwrap();
+    let why = world.why(&sent.id, &world.resident(2, Some(NOW.0)), NOW);
+    assert_eq!(why, ["waits for the next block"]);
+}
+
+#[test]
 fn a_missing_sequence_is_named() {
     let world = world(1);
     world.mine(vec![]);
