@@ -33,7 +33,7 @@ fn mvb(home: &Path, words: &[&str]) -> Command {
 
 /// The documents on stdout, one a line.
 fn documents(output: &Output) -> Vec<Value> {
-    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let text = std::str::from_utf8(&output.stdout).expect("JSON is UTF-8");
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}")))
         .collect()
