@@ -394,8 +394,9 @@ async fn run_session(
         Download::new(shared, &mut session, claimed.height, &on_report)
             .run()
             .await?;
-        // Its whole chain was seen by now.
-        let ours = env.view.chain.borrow().tip;
+        // Its whole chain was seen by now, and judged against the store, which is ahead of the
+        // view while a block found here is being announced.
+        let ours = env.read(|chain| chain.tip()).await?;
         if claimed.is_better_than(&ours) {
             let claimed: BlockId = claimed.id;
             return Err(SessionError::Unproven { claimed });

@@ -57,11 +57,16 @@ pub fn run(seed: u64, aloud: bool) -> Result<Report, Failure> {
     Ok(run.report)
 }
 
-/// Runs many seeds on some threads; a run itself needs but one. The results are in order of
-/// their seeds.
-pub fn run_many(seeds: Range<u64>, threads: usize, aloud: bool) -> Vec<Result<Report, Failure>> {
+/// Runs many seeds on some threads; a run itself needs but one. A failure is handed to
+/// `on_failure` as soon as it is found; the reports of the others are in order of their seeds.
+pub fn run_many(
+    seeds: Range<u64>,
+    threads: usize,
+    aloud: bool,
+    on_failure: &(dyn Fn(&Failure) + Sync),
+) -> Vec<Report> {
     let next = AtomicU64::new(seeds.start);
-    let results = Mutex::new(BTreeMap::new());
+    let reports = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -70,16 +75,21 @@ pub fn run_many(seeds: Range<u64>, threads: usize, aloud: bool) -> Vec<Result<Re
                     if seed >= seeds.end {
                         break;
                     }
-                    let result = run(seed, aloud);
-                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.insert(seed, result);
+                    match run(seed, aloud) {
+                        Ok(report) => {
+                            let mut reports =
+                                reports.lock().unwrap_or_else(PoisonError::into_inner);
+                            reports.insert(seed, report);
+                        }
+                        Err(failure) => on_failure(&failure),
+                    }
                 }
             });
         }
     });
-    let results = results.into_inner();
-    let results = results.unwrap_or_else(PoisonError::into_inner);
-    results.into_values().collect()
+    let reports = reports.into_inner();
+    let reports = reports.unwrap_or_else(PoisonError::into_inner);
+    reports.into_values().collect()
 }
 
 /// A run under way.

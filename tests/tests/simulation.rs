@@ -2,20 +2,18 @@
 //! seeds as one likes.
 
 use mvb_tests::simulation::{run, run_many};
+use std::sync::Mutex;
 
 const SEEDS: std::ops::Range<u64> = 0..50;
 
 #[test]
 fn networks_under_partitions_and_crashes_agree_and_lose_nothing() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut reports = Vec::new();
-    let mut failures = Vec::new();
-    for result in run_many(SEEDS, threads, false) {
-        match result {
-            Ok(report) => reports.push(report),
-            Err(failure) => failures.push(failure.to_string()),
-        }
-    }
+    let failures = Mutex::new(Vec::new());
+    let reports = run_many(SEEDS, threads, false, &|failure| {
+        failures.lock().unwrap().push(failure.to_string());
+    });
+    let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     // Networks in which nothing happened would keep every promise.
     assert!(reports.iter().all(|report| report.height > 0));
@@ -30,5 +28,26 @@ fn a_whole_run_repeats_by_its_seed() {
     for seed in 1_000..1_003 {
         let (first, second) = (run(seed, false), run(seed, false));
         assert_eq!(first.unwrap(), second.unwrap());
+    }
+}
+
+/// Seeds that once found a fault, each with what it was.
+const FOUND: [(u64, &str); 2] = [
+    (
+        5_146,
+        "a peer was left alone because a block was found here meanwhile",
+    ),
+    (
+        5_167,
+        "the same, with the peer that alone had the best chain",
+    ),
+];
+
+#[test]
+fn seeds_that_once_found_a_fault_find_none() {
+    for (seed, fault) in FOUND {
+        if let Err(failure) = run(seed, false) {
+            panic!("{fault}, again?\n{failure}");
+        }
     }
 }

@@ -2,8 +2,11 @@
 //! [--aloud]`. It prints the figures of the whole, and each failure with the command that
 //! replays just its seed; the exit code is 1 when there was one.
 
-use mvb_tests::simulation::{Report, run_many};
-use std::process::ExitCode;
+use mvb_tests::simulation::{Failure, Report, run_many};
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 const USAGE: &str = "usage: simulate --seeds N [--from S] [--threads T] [--twice] [--aloud]";
 
@@ -23,29 +26,32 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.aloud {
+        tracing_subscriber::fmt()
+            .with_env_filter("mvb_actors=debug")
+            .without_time()
+            .with_writer(std::io::stderr)
+            .init();
+    }
     let started = tokio::time::Instant::now();
     let seeds = options.from..options.from.saturating_add(options.seeds);
     let threads = if options.aloud { 1 } else { options.threads };
-    let mut reports = Vec::new();
-    let mut failed = 0;
-    for result in run_many(seeds.clone(), threads, options.aloud) {
-        match result {
-            Ok(report) => reports.push(report),
-            Err(failure) => {
-                failed += 1;
-                println!("{failure}");
-            }
-        }
-    }
+    let failed = AtomicU64::new(0);
+    let tell = |failure: &Failure| {
+        failed.fetch_add(1, Ordering::Relaxed);
+        println!("{failure}");
+    };
+    let reports = run_many(seeds.clone(), threads, options.aloud, &tell);
     if options.twice {
-        let again = run_many(seeds, threads, false);
-        for (first, second) in reports.iter().zip(again.iter().flatten()) {
+        let again = run_many(seeds, threads, false, &tell);
+        for (first, second) in reports.iter().zip(&again) {
             if first != second {
-                failed += 1;
+                failed.fetch_add(1, Ordering::Relaxed);
                 println!("seed {} is not repeatable", first.seed);
             }
         }
     }
+    let failed = failed.into_inner();
     summarise(&reports, failed, started.elapsed().as_secs_f64());
     if failed == 0 {
         ExitCode::SUCCESS
