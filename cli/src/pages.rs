@@ -223,5 +223,7 @@ Everything stays on this machine and is removed at the end.";
 
 /// JSON of demo.
 pub const DEMO_JSON: &str = "\
-JSON, one document a line: {\"event\": \"step\", \"number\", \"title\"}, {\"event\": \"fact\",
-\"text\"}, and at the end {\"event\": \"done\", \"height\", \"tip\", \"payment\", \"seconds\"}";
+JSON, one document a line, told apart by \"event\":
+  {\"event\": \"step\", \"number\", \"title\"}
+  {\"event\": \"fact\" or \"command\" or \"line\", \"text\"}
+  {\"event\": \"done\", \"height\", \"tip\", \"payment\", \"seconds\"}";
