@@ -677,3 +677,24 @@ mod block_rules {
         assert_eq!(chain.supply(), u128::from(max));
     }
 }
+
+mod host {
+    use super::*;
+    use mvb_protocol::wire::{MAX_STATUS_BYTES, MAX_TRANSACTION_BYTES};
+
+    /// What every network carries in one packet: IPv6's least MTU less its and UDP's headers.
+    const ONE_PACKET: usize = 1_280 - 40 - 8;
+
+    /// Hole 42.
+    #[test]
+    fn the_largest_payment_fits_one_packet_whatever_its_key() {
+        const { assert!(MAX_STATUS_BYTES <= ONE_PACKET && MAX_TRANSACTION_BYTES <= ONE_PACKET) };
+        for curve in [Curve::P256, Curve::P384, Curve::P521] {
+            let mut payment = payment(&params(), BOB, MAX_SUPPLY.units(), 0, Sequence(u64::MAX));
+            payment.fee = MAX_SUPPLY;
+            payment.timestamp = Timestamp(u64::MAX);
+            let bytes = payment.sign(&secret(curve, "alice")).to_datagram();
+            assert!(bytes.len() <= MAX_TRANSACTION_BYTES, "{}", bytes.len());
+        }
+    }
+}

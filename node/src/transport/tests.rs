@@ -58,6 +58,16 @@ async fn a_broadcast_reaches_every_node_of_the_host_the_sender_included() {
     }
 }
 
+/// Hole 41 of the original: with SO_REUSEPORT the system shares a port among processes of
+/// one user only.
+#[tokio::test]
+async fn a_shared_port_is_not_its_first_users_alone() {
+    let (held, _) = some_shared_port();
+    let socket = socket2::SockRef::from(&held);
+    assert!(socket.reuse_address().unwrap());
+    assert!(!socket.reuse_port().unwrap());
+}
+
 #[tokio::test]
 async fn the_two_channels_are_two_ports() {
     let ((_a, status_port), (_b, transaction_port)) = (some_shared_port(), some_shared_port());

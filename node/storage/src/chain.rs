@@ -212,3 +212,124 @@ impl ChainSnapshot for Snapshot<'_> {
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryStore, tables::Visit};
+    use mvb_protocol::{
+        amount::Amount,
+        block::{Header, Reward},
+        hash::ContentRoot,
+        numbers::Timestamp,
+        params::ChainParams,
+        target::Target,
+    };
+    use std::sync::{Arc, Mutex};
+
+    /// Counts the records that a look-up touches.
+    struct Counting<'a> {
+        tables: Box<dyn Read + Send + 'a>,
+        touched: Arc<Mutex<usize>>,
+    }
+
+    impl Read for Counting<'_> {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+            *self.touched.lock().unwrap() += 1;
+            self.tables.get(table, key)
+        }
+
+        fn scan(&self, table: Table, from: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+            self.tables.scan(table, from, &mut |key, value| {
+                *self.touched.lock().unwrap() += 1;
+                visit(key, value)
+            })
+        }
+    }
+
+    const MINER: Address = Address([7; 32]);
+
+    /// A chain of blocks that nobody judged, for the store does not.
+    fn chain_of(blocks: u64) -> MemoryStore {
+        let params = ChainParams::default();
+        let store = MemoryStore::new(params.clone());
+        let previous = Tip::genesis(params.genesis_id());
+        let mut tip = previous;
+        let mut connect = Vec::new();
+        for height in 1..=blocks {
+            let header = Header {
+                previous: tip.id,
+                content_root: ContentRoot([0; 32]),
+                version: 1,
+                target: Target::from_difficulty(1).to_compact(),
+                height: Height(height),
+                timestamp: Timestamp(height),
+                nonce: 0,
+            };
+            let reward = Reward {
+                to: MINER,
+                amount: Amount::from_units(1),
+                extra_nonce: 0,
+            };
+            tip.id = header.id();
+            tip.height = header.height;
+            let (transactions, work) = (Vec::new(), tip.work);
+            connect.push(Arc::new(ChainBlock {
+                id: tip.id,
+                block: Arc::new(Block {
+                    header,
+                    transactions,
+                    reward,
+                }),
+                transaction_ids: Vec::new(),
+                work,
+            }));
+        }
+        let account = Account {
+            balance: Amount::from_units(blocks),
+            ..Account::default()
+        };
+        let changes = ChangeSet {
+            previous,
+            disconnect: Vec::new(),
+            connect,
+            accounts: [(MINER, account)].into(),
+            tip,
+        };
+        commit(&store, &changes).unwrap();
+        store
+    }
+
+    /// How many records each look-up touches on a chain of that many blocks.
+    fn costs(blocks: u64) -> Vec<usize> {
+        let store = chain_of(blocks);
+        let touched = Arc::<Mutex<usize>>::default();
+        let chain = Snapshot(Box::new(Counting {
+            tables: Tables::read(&store).unwrap(),
+            touched: touched.clone(),
+        }));
+        let cost = || std::mem::take(&mut *touched.lock().unwrap());
+        let tip = chain.tip().unwrap();
+        let mut costs = vec![cost()];
+        assert_eq!(chain.account(&MINER).unwrap().balance.units(), blocks);
+        costs.push(cost());
+        assert!(chain.header(&tip.id).unwrap().is_some());
+        costs.push(cost());
+        assert!(chain.block(&tip.id).unwrap().is_some());
+        costs.push(cost());
+        assert_eq!(chain.active_id(tip.height).unwrap(), Some(tip.id));
+        costs.push(cost());
+        assert_eq!(chain.transaction(&TxId([1; 32])).unwrap(), None);
+        costs.push(cost());
+        assert_eq!(chain.history(&MINER, None, 5).unwrap().len(), 5);
+        costs.push(cost());
+        costs
+    }
+
+    /// Hole 43 of the original, which read its whole chain for each.
+    #[test]
+    fn a_look_up_touches_no_more_of_a_long_chain_than_of_a_short_one() {
+        assert_eq!(costs(5), [1, 1, 1, 1, 1, 1, 5]);
+        assert_eq!(costs(2_000), costs(5));
+    }
+}
