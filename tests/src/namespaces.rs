@@ -20,7 +20,7 @@ const INSIDE: &str = "MVB_TEST_NAMESPACE";
 
 /// Runs the calling test's body in a network of its own, which has loopback only.
 ///
-/// ```ignore
+/// ```text
 /// #[test]
 /// fn two_miners_agree() {
 ///     isolated!(|| { … });

@@ -1,3 +1,5 @@
+//! The command line as clap reads it, and the words it answers with.
+
 use super::*;
 use clap::{CommandFactory, error::ErrorKind};
 
