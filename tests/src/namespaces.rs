@@ -4,7 +4,7 @@
 //! that can be cut. Where the system does not permit this the test says so and skips;
 //! with `MVB_REQUIRE_ALL=1` that is a failure.
 
-use crate::process::Running;
+use crate::process::{Running, until};
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -196,9 +196,21 @@ impl Bridge {
         ip(&["link", "set", "cable-w", "down"]);
     }
 
-    /// Plugs it in again.
+    /// Plugs it in again, and waits until both switches forward: the system looks at its
+    /// links once a second, and what is sent before that is lost.
     pub fn heal(&self) {
         ip(&["link", "set", "cable-w", "up"]);
+        for end in ["cable-w", "cable-e"] {
+            let forwards = || {
+                let shown = Command::new("ip")
+                    .args(["-d", "link", "show", end])
+                    .output();
+                shown.is_ok_and(|shown| {
+                    String::from_utf8_lossy(&shown.stdout).contains("state forwarding")
+                })
+            };
+            until("forwarding switch", forwards);
+        }
     }
 }
 

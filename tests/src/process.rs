@@ -369,6 +369,20 @@ impl Drop for Running {
     }
 }
 
+/// Asks again and again until the answer satisfies; other processes change what it tells
+/// and send this one no event. Returns the time it took.
+///
+/// # Panics
+/// With what was awaited, after [`PATIENCE`].
+pub fn until(what: &str, mut satisfied: impl FnMut() -> bool) -> Duration {
+    let began = Stopwatch::start();
+    while !satisfied() {
+        assert!(began.elapsed() < PATIENCE, "no {what} in time");
+        thread::sleep(Duration::from_millis(20));
+    }
+    began.elapsed()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

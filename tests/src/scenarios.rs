@@ -9,11 +9,10 @@ pub mod life;
 pub mod operator;
 pub mod payments;
 
-use crate::process::{Mvb, PATIENCE, Running, Stopwatch};
+use crate::process::{Mvb, Running};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -151,18 +150,4 @@ pub fn confirmed(home: &Mvb) -> Vec<String> {
         );
     }
     ids
-}
-
-/// Asks again and again until the answer satisfies; other processes change what it tells
-/// and send this one no event. Returns the time it took.
-///
-/// # Panics
-/// With what was awaited, after [`PATIENCE`].
-pub fn until(what: &str, mut satisfied: impl FnMut() -> bool) -> Duration {
-    let began = Stopwatch::start();
-    while !satisfied() {
-        assert!(began.elapsed() < PATIENCE, "no {what} in time");
-        thread::sleep(Duration::from_millis(20));
-    }
-    began.elapsed()
 }

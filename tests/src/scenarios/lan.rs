@@ -4,11 +4,11 @@
 
 use super::{
     ChainSeen, Lab, balance, chain, confirmed, follow, is_tip, mine, new_address, reaches, send,
-    until, verify,
+    verify,
 };
 use crate::{
     namespaces::{Bridge, Half},
-    process::{Mvb, Running, Stopwatch},
+    process::{Mvb, Running, Stopwatch, until},
 };
 use serde_json::Value;
 use std::{fs, path::Path, time::Duration};

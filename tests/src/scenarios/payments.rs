@@ -1,7 +1,7 @@
 //! The main job: miners and wallets on one machine agree on a ledger and confirm payments.
 
-use super::{Lab, balance, chain, follow, mine, new_address, reaches, send, until, verify};
-use crate::process::{Mvb, Stopwatch};
+use super::{Lab, balance, chain, follow, mine, new_address, reaches, send, verify};
+use crate::process::{Mvb, Stopwatch, until};
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 
