@@ -21,6 +21,9 @@ const BETWEEN_RATES: Duration = Duration::from_secs(10);
 /// A download is told this often where no progress bar can be drawn.
 const BETWEEN_DOWNLOADS: Duration = Duration::from_secs(2);
 
+/// A download of fewer blocks than this is over before its line is read.
+const SHORT_DOWNLOAD: u64 = 16;
+
 /// How long a wallet hears nobody before that is told; each time the next takes twice as long.
 const SILENCE: Duration = Duration::from_secs(12);
 
@@ -138,10 +141,10 @@ impl Narrator {
             self.told.download_at = None;
             return None;
         };
-        let due = self
-            .told
-            .download_at
-            .is_none_or(|at| elapsed >= at + BETWEEN_DOWNLOADS);
+        let due = match self.told.download_at {
+            None => sync.claimed.0.saturating_sub(sync.height.0) >= SHORT_DOWNLOAD,
+            Some(at) => elapsed >= at + BETWEEN_DOWNLOADS,
+        };
         if !due {
             return None;
         }

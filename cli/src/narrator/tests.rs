@@ -120,13 +120,14 @@ fn a_download_is_told_as_progress_and_not_block_by_block() {
         now.chain.tip = block(step);
         now.peers.sync = Some(SyncView {
             peer: "127.0.0.1:2607".parse().unwrap(),
-            height: Height(step),
-            claimed: Height(8),
+            height: Height(step * 10),
+            claimed: Height(80),
         });
         let lines = lines(&mut narrator, &now, step as f64 / 2.0);
         if step % 4 == 0 {
-            let percent = step * 100 / 8;
-            let line = format!("downloading from 127.0.0.1:2607: block {step} of 8 ({percent} %)");
+            let (height, percent) = (step * 10, step * 100 / 8);
+            let line =
+                format!("downloading from 127.0.0.1:2607: block {height} of 80 ({percent} %)");
             assert_eq!(lines, [line]);
         } else {
             assert!(lines.is_empty(), "{lines:?}");
@@ -200,4 +201,16 @@ fn what_follows_from_a_block_is_never_told_before_it() {
     now.mining.state = MiningState::WaitingForPayments { missing: 2 };
     assert!(lines(&mut narrator, &now, 0.5).is_empty());
     assert_eq!(lines(&mut narrator, &now, 1.1).len(), 2);
+}
+
+#[test]
+fn a_few_blocks_are_caught_up_with_in_silence() {
+    let mut now = seen();
+    let mut narrator = Narrator::new(&now);
+    now.peers.sync = Some(SyncView {
+        peer: "127.0.0.1:2607".parse().unwrap(),
+        height: Height(99),
+        claimed: Height(101),
+    });
+    assert!(lines(&mut narrator, &now, 1.0).is_empty());
 }
