@@ -7,7 +7,6 @@
 use crate::process::{Running, until};
 use std::{
     ffi::{OsStr, OsString},
-    fs,
     io::{self, Write},
     net::Ipv4Addr,
     process::{Command, Stdio},
@@ -279,12 +278,4 @@ fn system(program: &str, arguments: &[&str]) {
         .unwrap_or_else(|error| panic!("{program}: {error}"));
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{program} {arguments:?}: {said}");
-}
-
-/// The names of the network interfaces here, `lo` among them.
-pub fn interfaces() -> Vec<String> {
-    // /proc belongs to the process that reads it, unlike a /sys mounted outside.
-    let table = fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    let name = |line: &str| Some(line.split_once(':')?.0.trim().to_owned());
-    table.lines().filter_map(name).collect()
 }
