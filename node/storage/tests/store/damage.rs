@@ -109,7 +109,7 @@ fn a_file_that_is_not_lmdbs_is_refused() {
     ] {
         let error = open(&bytes).unwrap_err();
         assert!(is_damage(&error), "{error}");
-        assert!(error.to_string().contains("mvb chain reset"), "{error}");
+        assert!(error.to_string().contains("fetch it anew"), "{error}");
     }
 }
 
