@@ -23,6 +23,7 @@ use mvb_protocol::{
 };
 use std::{sync::Arc, time::Duration};
 use template::{Ingredients, NoTemplate, Template};
+use tokio::time::Instant;
 
 /// How often the hash rate is published and an old job is renewed.
 const TICK: Duration = Duration::from_secs(1);
@@ -83,28 +84,51 @@ pub struct Miner {
     rate: Rate,
 }
 
-/// The hash rate while there is something to search, smoothed over some seconds.
+/// The hash rate while there is something to search, smoothed over some seconds. Waiting for
+/// payments says nothing of it, so only the time inside a search counts.
 #[derive(Default)]
 struct Rate {
     hashes: u64,
     per_second: f64,
-    /// Whether a part of this second passed without a search: the rate is at least what it shows.
-    paused: bool,
+    /// When the search at hand began, or was last counted.
+    since: Option<Instant>,
+    /// Time inside searches that has not been counted yet.
+    searched: Duration,
 }
 
 impl Rate {
-    /// One second has passed, and `hashes` were tried since the start.
-    fn tick(&mut self, hashes: u64) -> f64 {
-        let last = hashes.saturating_sub(self.hashes) as f64 / TICK.as_secs_f64();
-        self.hashes = hashes;
-        let paused = std::mem::take(&mut self.paused);
-        self.per_second = if self.per_second == 0.0 {
-            last
-        } else if paused {
-            self.per_second.max(last)
-        } else {
-            0.7 * self.per_second + 0.3 * last
-        };
+    /// The least time inside searches from which a rate follows.
+    const LEAST: Duration = Duration::from_millis(100);
+
+    /// A search has begun, or goes on with another job.
+    fn search_began(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// No search is at work any more.
+    fn search_ended(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.searched += now - since;
+        }
+    }
+
+    /// The rate, after `hashes` headers were tried since the start.
+    fn tick(&mut self, hashes: u64, now: Instant) -> f64 {
+        if let Some(since) = &mut self.since {
+            self.searched += now - *since;
+            *since = now;
+        }
+        if self.searched >= Self::LEAST {
+            let seconds = std::mem::take(&mut self.searched).as_secs_f64();
+            let last = hashes.saturating_sub(self.hashes) as f64 / seconds;
+            self.hashes = hashes;
+            let weight = if self.per_second == 0.0 {
+                1.0
+            } else {
+                0.3 * seconds.min(1.0)
+            };
+            self.per_second += weight * (last - self.per_second);
+        }
         self.per_second
     }
 }
@@ -176,6 +200,7 @@ impl Handler<TipChanged> for Miner {
     fn handle(&mut self, message: TipChanged, ctx: &mut Self::Context) {
         // Nothing may stand before this line: it is what stops the search threads.
         self.env.searcher.stop();
+        self.rate.search_ended(Instant::now());
         self.tip = message.tip;
         self.next_job(ctx);
     }
@@ -240,6 +265,7 @@ impl Handler<NonceFound> for Miner {
         let Some(mut block) = self.searching.take() else {
             return;
         };
+        self.rate.search_ended(Instant::now());
         block.header = message.header;
         let submitted = self.ports.chain.send(SubmitBlock {
             block: Arc::new(block),
@@ -327,6 +353,7 @@ impl Miner {
         self.view.block_work = template.target.work();
         let payments = template.block.transactions.len();
         self.searching = Some(template.block);
+        self.rate.search_began(Instant::now());
         self.publish(MiningState::Searching {
             height: header.height,
             parent: header.previous,
@@ -336,6 +363,7 @@ impl Miner {
 
     fn give_up_job(&mut self) {
         self.env.searcher.stop();
+        self.rate.search_ended(Instant::now());
         self.searching = None;
     }
 
@@ -349,7 +377,7 @@ impl Miner {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.view.hashes_per_second = self.rate.tick(self.env.searcher.hashes());
+        self.view.hashes_per_second = self.rate.tick(self.env.searcher.hashes(), Instant::now());
         self.publish(self.view.state.clone());
         self.job_ticks += 1;
         if self.job_ticks >= JOB_TICKS && self.searching.is_some() {
@@ -358,7 +386,6 @@ impl Miner {
     }
 
     fn publish(&mut self, state: MiningState) {
-        self.rate.paused |= !matches!(state, MiningState::Searching { .. });
         self.view.state = state;
         self.env.view.mining.send_replace(self.view.clone());
     }

@@ -196,7 +196,13 @@ fn in_words(state: &MiningState) -> Option<String> {
         }
         MiningState::Searching {
             height, payments, ..
-        } => format!("searching block {height} with {payments} payments"),
+        } => {
+            let payments = match payments {
+                1 => "1 payment".to_owned(),
+                _ => format!("{payments} payments"),
+            };
+            format!("searching block {height} with {payments}")
+        }
     })
 }
 

@@ -372,3 +372,26 @@ async fn a_long_search_is_renewed_so_that_its_timestamp_keeps_up() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_hash_rate_counts_the_time_inside_searches_only() {
+    let mut rate = Rate::default();
+    let start = Instant::now();
+    let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+    assert_eq!(rate.tick(0, at(1.0)), 0.0);
+    rate.search_began(at(1.5));
+    rate.search_ended(at(1.75));
+    assert!((rate.tick(250, at(2.0)) - 1_000.0).abs() < 1e-6);
+    // Nothing to search for a minute, then a moment too short to measure.
+    assert!((rate.tick(250, at(62.0)) - 1_000.0).abs() < 1e-6);
+    rate.search_began(at(62.0));
+    rate.search_ended(at(62.01));
+    assert!((rate.tick(300, at(63.0)) - 1_000.0).abs() < 1e-6);
+    // A machine that becomes slower is followed within some seconds.
+    rate.search_began(at(63.0));
+    let mut shown = 0.0;
+    for second in 1..=20 {
+        shown = rate.tick(300 + 500 * second, at(63.0 + second as f64));
+    }
+    assert!((500.0..510.0).contains(&shown), "{shown}");
+}
