@@ -18,7 +18,7 @@ use mvb_protocol::{
     transaction::Transaction,
     wire::{
         Announcement, GetHeaders, Headers, Hello, MAX_HEADERS, MAX_REQUEST_BYTES, MAX_STATUS_BYTES,
-        MAX_TEXT_BYTES, Refused, Request, Response, WIRE_VERSION, WireError,
+        Refused, Request, Response, WIRE_VERSION, WireError,
     },
 };
 use std::{future::Future, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
@@ -231,10 +231,7 @@ impl Session {
         let misbehaved = matches!(&result, Err(refusal) if refusal.misbehaviour());
         let response = match result {
             Ok(id) | Err(Refusal::Duplicate { id }) => Response::Accepted(id),
-            Err(refusal) => Response::Refused(Refused {
-                id,
-                reason: cut(refusal.to_string()),
-            }),
+            Err(refusal) => Response::Refused(Refused::new(id, &refusal.to_string())),
         };
         self.reply(stream, &response.to_frame()).await?;
         if misbehaved {
@@ -287,14 +284,4 @@ fn headers_after(chain: &dyn ChainSnapshot, request: &GetHeaders) -> Result<Head
         headers.push(stored.header);
     }
     Ok(Headers { headers })
-}
-
-/// A reason cut to what a message may hold, between two characters.
-fn cut(mut text: String) -> String {
-    let mut length = text.len().min(MAX_TEXT_BYTES);
-    while !text.is_char_boundary(length) {
-        length -= 1;
-    }
-    text.truncate(length);
-    text
 }
