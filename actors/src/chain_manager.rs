@@ -20,6 +20,7 @@ use mvb_protocol::{
     block::Block,
     chain::{ChangeSet, StoreError, Tip},
     hash::BlockId,
+    mutant,
 };
 use std::{future::Future, sync::Arc};
 
@@ -106,7 +107,12 @@ impl ChainManager {
         async move {
             let judgement = env.compute(move || judge.judge(branch)).await?;
             if let Some(changes) = &judgement.changes {
-                env.commit(changes.clone()).await?;
+                let commit = env.commit(changes.clone());
+                match () {
+                    () if mutant!(AnnouncedUnsynced) => drop(tokio::task::spawn_local(commit)),
+                    () if mutant!(FailedCommitCounts) => drop(commit.await),
+                    () => commit.await?,
+                }
             }
             Ok(judgement)
         }

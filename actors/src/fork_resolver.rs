@@ -27,6 +27,7 @@ use error::{Conclusion, SessionError};
 use mvb_protocol::{
     chain::Tip,
     hash::BlockId,
+    mutant,
     numbers::{Height, Timestamp},
     wire::{NodeId, Status},
 };
@@ -282,12 +283,15 @@ impl ForkResolver {
             self.report_failure(endpoint, error, conclusion);
         }
         if conclusion == Conclusion::OwnFault {
-            self.not_before = now + STORE_PAUSE;
+            let times = if mutant!(StoreFailureForEver) { 99 } else { 1 };
+            self.not_before = now + times * STORE_PAUSE;
         }
         let tip = self.tip();
         self.peers
             .finished(endpoint, Ended { conclusion, tip }, now);
-        self.downloads.remove(&endpoint);
+        if !mutant!(DownloadNeverEnds) {
+            self.downloads.remove(&endpoint);
+        }
         self.tell_miner();
         self.is_view_due = true;
     }

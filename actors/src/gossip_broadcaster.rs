@@ -13,6 +13,7 @@ use crate::{
 use actix::prelude::*;
 use mvb_protocol::{
     chain::{StoreError, Tip},
+    mutant,
     transaction::Transaction,
     wire::{Announcement, Endpoint, Status},
 };
@@ -93,12 +94,16 @@ impl Actor for GossipBroadcaster {
         if self.endpoint.is_some() {
             self.announce(ctx);
             ctx.run_interval(self.config.status_interval, |gossip, ctx| {
-                gossip.announce(ctx);
+                if !mutant!(StatusOnChangeOnly) {
+                    gossip.announce(ctx);
+                }
             });
         }
         self.read_outbox(ctx);
         ctx.run_interval(self.config.transaction_interval, |gossip, ctx| {
-            gossip.read_outbox(ctx);
+            if !mutant!(OutboxOnce) {
+                gossip.read_outbox(ctx);
+            }
         });
     }
 }
@@ -107,7 +112,9 @@ impl Handler<TipChanged> for GossipBroadcaster {
     type Result = ();
 
     fn handle(&mut self, message: TipChanged, ctx: &mut Self::Context) {
-        self.tip = message.tip;
+        if !mutant!(StatusOfStart) {
+            self.tip = message.tip;
+        }
         self.announce(ctx);
     }
 }

@@ -19,6 +19,7 @@ use mvb_protocol::{
     address::Address,
     block::{Block, HEADER_BYTES, Header, REWARD_BYTES},
     chain::{StoreError, Tip},
+    mutant,
     validate::{HeaderChain, ValidationError},
 };
 use std::{sync::Arc, time::Duration};
@@ -202,7 +203,9 @@ impl Handler<TipChanged> for Miner {
         self.env.searcher.stop();
         self.rate.search_ended(Instant::now());
         self.tip = message.tip;
-        self.next_job(ctx);
+        if !mutant!(MinerKeepsJob) {
+            self.next_job(ctx);
+        }
     }
 }
 
@@ -281,7 +284,9 @@ impl Handler<NonceFound> for Miner {
                     // The new job is on its way already if another block came first.
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "the block found here was not taken");
-                        miner.retry_later(ctx);
+                        if !mutant!(MinerGivesUp) {
+                            miner.retry_later(ctx);
+                        }
                     }
                     // The chain manager is gone, so the node is going down.
                     Err(_) => ctx.stop(),

@@ -30,6 +30,7 @@ use mempool::{Coverage, Limits, Mempool, MempoolIndex};
 use mvb_protocol::{
     chain::Account,
     hash::{TxId, Wid},
+    mutant,
     transaction::{Transaction, TransactionError, Verified},
 };
 use queue::Name;
@@ -187,6 +188,9 @@ impl Handler<SignatureChecked> for TransactionIntake {
         let result = match message.transaction {
             Ok(transaction) => {
                 self.env.verified.insert(name.wid);
+                if mutant!(VerifiedById) {
+                    self.env.verified.insert(Wid(name.id.0));
+                }
                 self.take_in(transaction, name)
             }
             Err(error) => {
@@ -229,9 +233,11 @@ impl Handler<TipChanged> for TransactionIntake {
     type Result = ();
 
     fn handle(&mut self, message: TipChanged, ctx: &mut Self::Context) {
-        self.pool.set_accounts(&message.accounts);
+        if !mutant!(ConfirmedStay) {
+            self.pool.set_accounts(&message.accounts);
+        }
         self.publish();
-        if !message.disconnected.is_empty() {
+        if !message.disconnected.is_empty() && !mutant!(NothingReturns) {
             self.take_back(message, ctx);
         }
     }
@@ -278,8 +284,11 @@ impl TransactionIntake {
         let account = self.account(transaction, name)?;
         self.pool
             .check(transaction, name, &account, Coverage::Required)?;
-        if self.env.verified.contains(&name.wid) {
+        if self.env.verified.contains(&name.wid) || mutant!(IntakeTrusts) {
             let genesis = self.env.params.genesis_id();
+            if mutant!(IntakeTrusts) {
+                self.env.verified.insert(name.wid);
+            }
             let verified = transaction.clone().verify_unless(genesis, |_| true)?;
             return Ok(Some(verified));
         }

@@ -6,6 +6,7 @@ use crate::{
     amount::Amount,
     block::{Block, Header},
     hash::{BlockId, GenesisId, TxId},
+    mutant,
     numbers::{Height, Sequence},
     target::Work,
 };
@@ -36,6 +37,12 @@ impl Tip {
     /// Fork choice: more work wins; at equal work the numerically smaller id, whenever
     /// it was heard, so that two halves of a network agree without another block.
     pub fn is_better_than(&self, other: &Tip) -> bool {
+        if mutant!(TieKeepsFirst) {
+            return self.work > other.work;
+        }
+        if mutant!(HeightWins) {
+            return (self.height, Reverse(self.id)) > (other.height, Reverse(other.id));
+        }
         self.rank() > other.rank()
     }
 

@@ -5,6 +5,7 @@ use crate::{
     chain::{ChainBlock, ChainSnapshot, ChangeSet, StoreError, Tip},
     hash::BlockId,
     ledger::Ledger,
+    mutant,
     numbers::{Height, Timestamp},
     params::ChainParams,
     transaction::Verified,
@@ -53,7 +54,7 @@ pub fn connect(
         changes: None,
         rejected: Some((first.id(), BlockError::UnknownParent { previous: parent })),
     };
-    if !chain.is_active(&parent)? {
+    if !chain.is_active(&parent)? && !mutant!(ParentUnchecked) {
         return Ok(unknown());
     }
     let mut headers = match HeaderChain::ending_at(chain, params, parent) {
@@ -64,6 +65,9 @@ pub fn connect(
     let mut ledger = Ledger::new(chain);
     let disconnect = disconnect_down_to(chain, &mut ledger, previous, headers.tip().height)?;
 
+    if mutant!(ReorgWithoutUndo) {
+        ledger = Ledger::new(chain);
+    }
     let mut connect = Vec::new();
     let mut rejected = None;
     for block in branch {
@@ -84,7 +88,8 @@ pub fn connect(
         }
     }
     let tip = headers.tip();
-    let changes = (!connect.is_empty() && tip.is_better_than(&previous)).then(|| ChangeSet {
+    let is_better = tip.is_better_than(&previous) || mutant!(WorsePrefixAdopted);
+    let changes = (!connect.is_empty() && is_better).then(|| ChangeSet {
         previous,
         disconnect,
         connect,

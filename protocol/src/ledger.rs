@@ -9,6 +9,7 @@ use crate::{
     amount::{Amount, AmountError},
     block::Block,
     chain::{Account, ChainSnapshot, StoreError},
+    mutant,
     numbers::Sequence,
     params::ChainParams,
     transaction::{Transaction, Verified},
@@ -103,18 +104,21 @@ impl Step<'_, '_> {
             let next = account
                 .sequence
                 .next()
-                .filter(|_| transaction.sequence == account.sequence)
+                .filter(|_| transaction.sequence == account.sequence || mutant!(SequenceUnchecked))
                 .ok_or(LedgerError::Sequence {
                     got: transaction.sequence,
                     expected: account.sequence,
                 })?;
-            if account.balance < needed {
+            if account.balance < needed && !mutant!(BalanceUnchecked) {
                 return Err(LedgerError::Balance {
                     balance: account.balance,
                     needed,
                 });
             }
-            account.balance = account.balance.checked_sub(needed)?;
+            account.balance = match mutant!(BalanceUnchecked) {
+                false => account.balance.checked_sub(needed)?,
+                true => account.balance.saturating_sub(needed),
+            };
             account.sequence = next;
             Ok(())
         })?;
@@ -140,13 +144,16 @@ impl Step<'_, '_> {
         let needed = transaction.total()?;
         self.update(transaction.from(), |account| {
             account.balance = account.balance.checked_add(needed)?;
-            if transaction.sequence.next() != Some(account.sequence) {
+            if transaction.sequence.next() != Some(account.sequence) && !mutant!(UndoKeepsSequences)
+            {
                 return Err(LedgerError::Sequence {
                     got: transaction.sequence,
                     expected: account.sequence,
                 });
             }
-            account.sequence = transaction.sequence;
+            if !mutant!(UndoKeepsSequences) {
+                account.sequence = transaction.sequence;
+            }
             Ok(())
         })
     }
@@ -226,7 +233,7 @@ impl<'a> Ledger<'a> {
         let expected = expected_reward(params, body.header.height, &body.transactions)
             .map_err(reward_error)?;
         let got = body.reward.amount;
-        if got != expected {
+        if got != expected && !mutant!(RewardUnchecked) {
             return Err(BlockError::Reward { got, expected }.into());
         }
         step.credit(body.reward.to, got)
@@ -251,8 +258,10 @@ impl<'a> Ledger<'a> {
             },
         };
         let mut step = self.step();
-        step.debit(block.reward.to, block.reward.amount)
-            .map_err(damaged)?;
+        if !mutant!(UndoKeepsReward) {
+            step.debit(block.reward.to, block.reward.amount)
+                .map_err(damaged)?;
+        }
         for transaction in block.transactions.iter().rev() {
             step.take_back(transaction).map_err(damaged)?;
         }

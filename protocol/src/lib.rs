@@ -16,6 +16,7 @@ pub mod keys;
 pub mod ledger;
 pub mod locator;
 pub mod merkle;
+pub mod mutants;
 pub mod numbers;
 pub mod params;
 pub mod retarget;

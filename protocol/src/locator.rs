@@ -25,7 +25,7 @@ pub fn locator(chain: &dyn ChainSnapshot) -> Result<Vec<BlockId>, StoreError> {
         if let Some(id) = chain.active_id(Height(height))? {
             ids.push(id);
         }
-        if height == 0 || ids.len() == MAX_LOCATOR {
+        if height == 0 || ids.len() == MAX_LOCATOR || crate::mutant!(LocatorOfOne) {
             return Ok(ids);
         }
         if ids.len() >= DENSE {
@@ -48,7 +48,8 @@ pub fn locator(chain: &dyn ChainSnapshot) -> Result<Vec<BlockId>, StoreError> {
 pub fn fork_point(chain: &dyn ChainSnapshot, locator: &[BlockId]) -> Result<Height, StoreError> {
     for id in locator.iter().take(MAX_LOCATOR) {
         if let Some(stored) = chain.header(id)?
-            && chain.active_id(stored.header.height)? == Some(*id)
+            && (chain.active_id(stored.header.height)? == Some(*id)
+                || crate::mutant!(ForkPointOffChain))
         {
             return Ok(stored.header.height);
         }

@@ -7,6 +7,7 @@ use crate::{
     chain::{ChainSnapshot, StoreError, Tip},
     hash::{BlockId, ContentRoot, TxId, Wid},
     ledger::LedgerError,
+    mutant,
     numbers::{Height, Timestamp},
     params::{BLOCK_VERSION, ChainParams, MAX_BLOCK_WEIGHT, RETARGET_WINDOW},
     retarget::{RetargetPoint, next_target},
@@ -169,7 +170,9 @@ impl BlockError {
     /// What is to be done about the block.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::ContentRoot { .. } if mutant!(ForeignBodyCondemned) => Verdict::Invalid,
             Self::ContentRoot { .. } | Self::Link { .. } => Verdict::BodyMismatch,
+            Self::TooFarAhead { .. } if mutant!(EarlyBlockCondemned) => Verdict::Invalid,
             Self::UnknownParent { .. } | Self::TooFarAhead { .. } => Verdict::NotYet,
             _ => Verdict::Invalid,
         }
@@ -280,32 +283,32 @@ impl HeaderChain {
         header: &Header,
         now: Option<Timestamp>,
     ) -> Result<Tip, BlockError> {
-        if header.previous != self.tip.id {
+        if header.previous != self.tip.id && !mutant!(LinkUnchecked) {
             return Err(BlockError::Link {
                 got: header.previous,
                 expected: self.tip.id,
             });
         }
-        if self.tip.height.next() != Some(header.height) {
+        if self.tip.height.next() != Some(header.height) && !mutant!(HeightUnchecked) {
             return Err(BlockError::Height {
                 got: header.height,
                 expected: self.tip.height.next().unwrap_or(self.tip.height),
             });
         }
-        if header.version != BLOCK_VERSION {
+        if header.version != BLOCK_VERSION && !mutant!(VersionUnchecked) {
             return Err(BlockError::Version {
                 got: header.version,
             });
         }
         let expected = self.next_target(params);
-        if header.target != expected {
+        if header.target != expected && !mutant!(TargetUnchecked) {
             return Err(BlockError::Target {
                 got: header.target,
                 expected,
             });
         }
         let (id, target) = proven_work(header, params)?;
-        if header.timestamp <= self.timestamp {
+        if header.timestamp <= self.timestamp && !mutant!(TimeOrderUnchecked) {
             return Err(BlockError::TooEarly {
                 got: header.timestamp,
                 least: self.least_timestamp(),
@@ -313,7 +316,7 @@ impl HeaderChain {
         }
         if let Some(now) = now {
             let most = now.saturating_add(params.max_future_ms());
-            if header.timestamp > most {
+            if header.timestamp > most && !mutant!(FutureUnchecked) {
                 return Err(BlockError::TooFarAhead {
                     got: header.timestamp,
                     most,
@@ -350,7 +353,7 @@ fn proven_work(header: &Header, params: &ChainParams) -> Result<(BlockId, Target
             expected: easiest,
         })?;
     let id = header.id();
-    if !target.is_met_by(&id) {
+    if !target.is_met_by(&id) && !mutant!(WorkUnchecked) {
         return Err(BlockError::ProofOfWork {
             id,
             target: header.target,
@@ -386,11 +389,11 @@ impl CheckedBlock {
             block.content_root(genesis, &wids),
             block.header.content_root,
         );
-        if got != expected {
+        if got != expected && !mutant!(ContentUnchecked) {
             return Err(BlockError::ContentRoot { got, expected });
         }
         let size = block.size();
-        if size > params.max_block_bytes as usize {
+        if size > params.max_block_bytes as usize && !mutant!(SizeUnchecked) {
             return Err(BlockError::TooLarge {
                 got: size,
                 most: params.max_block_bytes,
@@ -401,7 +404,7 @@ impl CheckedBlock {
             return Err(BlockError::TooHeavy { got: weight });
         }
         let (got, least) = (wids.len(), params.least_payments(block.header.height));
-        if got < least as usize {
+        if got < least as usize && !mutant!(LeastPaymentsUnchecked) {
             return Err(BlockError::TooFewPayments { got, least });
         }
         let transaction_ids = block.transaction_ids();
@@ -485,7 +488,10 @@ pub fn verify_signatures(
     let failures = std::sync::Mutex::new(std::collections::BTreeMap::new());
     parallel.for_each(work.len(), &|i| {
         let (block, index, transaction) = work[i];
-        if is_known(&blocks[block].wids[index]) {
+        if is_known(&blocks[block].wids[index])
+            || mutant!(SignaturesUnchecked)
+            || mutant!(VerifiedById) && is_known(&Wid(transaction.id().0))
+        {
             return;
         }
         if let Err(error) = transaction.check_signature() {

@@ -11,6 +11,7 @@ use mvb_protocol::{
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError, Tip},
     connect::connect,
     hash::BlockId,
+    mutant,
     numbers::Timestamp,
     params::ChainParams,
     transaction::Verified,
@@ -193,7 +194,7 @@ impl Judge {
                 return Ok((running, genesis));
             }
         };
-        if !snapshot.is_active(&parent)? {
+        if !snapshot.is_active(&parent)? && !mutant!(ParentUnchecked) {
             running.rejected = stop(0, unknown);
             return Ok((running, genesis));
         }

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::{fork_resolver::error::Conclusion, view::PeerView};
 use choose::Second;
-use mvb_protocol::{chain::Tip, hash::BlockId, numbers::Timestamp, wire::NodeId};
+use mvb_protocol::{chain::Tip, hash::BlockId, mutant, numbers::Timestamp, wire::NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -266,6 +266,9 @@ impl Peers {
     /// A session has ended. Whatever the end, the peer is free to be asked again.
     pub fn finished(&mut self, endpoint: SocketAddr, ended: Ended, now: Instant) {
         let poll = self.config.poll;
+        if mutant!(BusyForEver) && !matches!(ended.conclusion, Conclusion::Fine { .. }) {
+            return;
+        }
         self.asked.remove(&endpoint);
         let Some(peer) = self.peers.get_mut(&endpoint) else {
             return;
@@ -283,6 +286,9 @@ impl Peers {
             }
             Conclusion::Unreachable => {
                 peer.failures += 1;
+                if mutant!(HourOfBackOff) {
+                    peer.not_before = now + Duration::from_secs(3_600);
+                }
                 REACH_BACK_OFF
             }
             Conclusion::Failed => {
@@ -299,7 +305,12 @@ impl Peers {
             Conclusion::OwnFault => return,
         };
         peer.poll_at = now + poll.saturating_mul(1 + peer.failures.min(5));
-        for claim in claims.into_iter().flatten().flatten() {
+        let claims = claims.into_iter().flatten().flatten();
+        if mutant!(LieSilencesPeer) && claims.clone().any(|claim| claim.is_better_than(&ended.tip))
+        {
+            peer.not_before = now + PAUSE[0];
+        }
+        for claim in claims {
             // A claim that this session has settled needs no back-off.
             if claim.is_better_than(&ended.tip) {
                 self.back_off((endpoint, claim.id), back_off, now);

@@ -10,6 +10,7 @@ use mvb_protocol::{
     address::Address,
     chain::{ChainSnapshot, StoreError},
     ledger::{Ledger, LedgerError},
+    mutant,
     numbers::Sequence,
     params::MAX_BLOCK_WEIGHT,
     transaction::{SMALLEST_TRANSACTION_BYTES, Transaction, Verified},
@@ -154,7 +155,11 @@ impl Candidates {
             if costs.0 > room || costs.1 > weight {
                 continue;
             }
-            match ledger.apply_transaction((**transaction).borrowed())? {
+            let mut applied = ledger.apply_transaction((**transaction).borrowed())?;
+            if mutant!(ChosenUntried) {
+                applied = Ok(());
+            }
+            match applied {
                 Ok(()) => {
                     (room, weight) = (room - costs.0, weight - costs.1);
                     chosen.push(transaction.clone());

@@ -14,6 +14,7 @@ use mvb_protocol::{
     },
     codec,
     hash::{BlockId, TxId},
+    mutant,
     numbers::Height,
 };
 use std::ops::ControlFlow;
@@ -49,8 +50,13 @@ fn records(changes: &ChangeSet) -> Batch {
     let mut batch = Batch::default();
     for block in &changes.disconnect {
         batch.delete(Table::Active, schema::height_key(block.block.header.height));
+        if mutant!(OrphansForgotten) {
+            batch.delete(Table::Blocks, block.id.0);
+        }
         for (id, _) in transactions(block) {
-            batch.delete(Table::Transactions, id.0);
+            if !mutant!(IndexKeepsOrphans) {
+                batch.delete(Table::Transactions, id.0);
+            }
         }
         for (address, entry) in history(&block.block) {
             batch.delete(
@@ -64,6 +70,9 @@ fn records(changes: &ChangeSet) -> Batch {
     }
     for (address, account) in &changes.accounts {
         if *account == Account::default() {
+            if mutant!(EmptyAccountStays) {
+                continue;
+            }
             batch.delete(Table::Accounts, address.0);
         } else {
             batch.put(Table::Accounts, address.0, codec::encode(account));

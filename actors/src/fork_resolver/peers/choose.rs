@@ -2,7 +2,7 @@
 //! ones, which forged datagrams can invent, share what is left.
 
 use super::{Fetch, Order, Peer, Peers};
-use mvb_protocol::{chain::Tip, wire::NodeId};
+use mvb_protocol::{chain::Tip, mutant, wire::NodeId};
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::Instant;
 
@@ -91,7 +91,7 @@ impl Peers {
         Slots {
             is_free,
             is_free_for_unproven: is_free
-                && unproven < self.config.max_fetches.div_ceil(2)
+                && (unproven < self.config.max_fetches.div_ceil(2) || mutant!(UnprovenTakeAll))
                 && self.second.starts(now) < UNPROVEN_PER_SECOND,
             fetches,
         }
@@ -118,6 +118,7 @@ impl Peers {
         let claim = peer.claim.filter(|claim| {
             let back_off = self.back_offs.get(&(endpoint, claim.id));
             claim.is_better_than(&ours)
+                && !(mutant!(TieStartsNoFetch) && claim.work == ours.work)
                 && back_off.is_none_or(|back_off| back_off.until <= now)
                 && !slots
                     .fetches
@@ -138,7 +139,7 @@ impl Running {
             adopts,
         } = self.fetch;
         let is_same_node = self.node.is_some() && self.node == peer.node;
-        now < covers_until
+        (now < covers_until || mutant!(FetchCoversForEver))
             && (is_same_node
                 || claims.into_iter().flatten().any(|tip| {
                     let near = tip.height.0.saturating_add(COVERED_HEIGHTS);
