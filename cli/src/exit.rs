@@ -171,6 +171,39 @@ mod tests {
         }
     }
 
+    /// Set for the process that is to die of a panic.
+    const PANICS: &str = "MVB_TEST_PANICS";
+
+    /// Runs this very test once more, as a process of its own that panics in a thread nobody
+    /// waits for.
+    #[test]
+    fn a_panic_in_any_thread_ends_the_process_with_one_line() {
+        if std::env::var_os(PANICS).is_some() {
+            end_on_panic();
+            std::thread::Builder::new()
+                .name("search-0".to_owned())
+                .spawn(|| panic!("a bug"))
+                .unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
+        let test = "exit::tests::a_panic_in_any_thread_ends_the_process_with_one_line";
+        let ended = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(PANICS, "1")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success());
+        assert_eq!(ended.status.code(), None, "ended by the signal of abort");
+        assert!(
+            stderr.starts_with("error: mvb has a bug and ends now (thread search-0, "),
+            "{stderr}"
+        );
+        assert!(stderr.contains("a bug") && stderr.ends_with("please report this\n"));
+    }
+
     #[test]
     fn an_error_is_one_line_without_repeated_causes() {
         let cause = io::Error::other("disk\non fire");

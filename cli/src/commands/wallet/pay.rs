@@ -14,7 +14,7 @@ use mvb_actors::env::{Channel, Transport};
 use mvb_node::{
     resident, running,
     transport::NetTransport,
-    wallet::{CancelRequest, Party, SendRequest, Sent},
+    wallet::{CancelRequest, Party, Reason, SendRequest, Sent},
 };
 use mvb_protocol::{
     address::{Address, Checksum},
@@ -121,7 +121,7 @@ fn finish(
         fee: sent.transaction.fee.to_string(),
         sequence: sent.transaction.sequence.0,
         state,
-        waits_for: (state == "pending").then(|| why::in_words(&why.reasons)),
+        waits_for: (state == "pending").then(|| waits_for(&why.reasons, waits)),
         height,
         warnings: told.warnings,
         title: Some(told.title),
@@ -140,6 +140,20 @@ fn finish(
         context.output.report(&report)?;
         Ok(Exit::Done)
     })
+}
+
+/// What the payment waits for. Where this command goes on to announce it, that nobody else
+/// does is no reason.
+fn waits_for(reasons: &[Reason], waits: bool) -> String {
+    let others: Vec<Reason> = reasons
+        .iter()
+        .copied()
+        .filter(|reason| !(waits && *reason == Reason::NobodyAnnounces))
+        .collect();
+    match others.is_empty() {
+        true => "announced by this command until it is confirmed".to_owned(),
+        false => why::in_words(&others),
+    }
 }
 
 /// Sends the payment to everybody once, right away.
@@ -250,6 +264,17 @@ mod tests {
                 "02".repeat(32)
             )
         );
+    }
+
+    #[test]
+    fn a_command_that_waits_announces_the_payment_itself() {
+        let (nobody, missing) = (Reason::NobodyAnnounces, Reason::NoMinerYet);
+        assert!(waits_for(&[nobody], false).starts_with("nobody announces it"));
+        assert_eq!(
+            waits_for(&[nobody], true),
+            "announced by this command until it is confirmed"
+        );
+        assert_eq!(waits_for(&[nobody, missing], true), "no miner heard yet");
     }
 
     #[test]
