@@ -3,7 +3,9 @@
 //!
 //! Each session is a task of its own with deadlines on everything it waits for; it reads
 //! the chain through snapshots on a worker, so that nothing is held while the network is
-//! slow. The actor only accepts, counts and ends sessions; it never talks itself.
+//! slow. The actor only accepts, counts and ends sessions; it never talks itself. A session
+//! that waits for a request tells of each new tip, which it learns from the view: it is
+//! published once it is synced.
 
 mod session;
 mod table;

@@ -5,6 +5,7 @@
 //! It hands blocks to the ChainManager and never judges one by itself; it never answers a
 //! datagram, and never takes one for evidence.
 
+mod attempt;
 mod download;
 mod error;
 mod memory;
@@ -22,19 +23,17 @@ use crate::{
     view::{Counters, PeersView, SyncView},
 };
 use actix::prelude::*;
-use download::{Download, Report, Shared};
+use attempt::{Attempt, Ending, listen};
+use download::{Report, Shared};
 use error::{Conclusion, SessionError};
 use mvb_protocol::{
     chain::Tip,
-    hash::BlockId,
     mutant,
     numbers::{Height, Timestamp},
     wire::{NodeId, Status},
 };
 use peers::{Ended, Heard, Order, Peers, PeersConfig};
-use session::Session;
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -103,6 +102,8 @@ pub struct ForkResolver {
     peers: Peers,
     /// The downloads at work, with what each peer claims.
     downloads: BTreeMap<SocketAddr, Height>,
+    /// The connections to pinned peers that are kept open to hear their announcements.
+    kept: BTreeMap<SocketAddr, SpawnHandle>,
     catching_up: bool,
     not_before: Instant,
     last_heard: Option<Timestamp>,
@@ -122,6 +123,8 @@ struct SessionReport {
 enum SessionEvent {
     Greeted(NodeId, Tip),
     Download(Report),
+    /// A peer whose connection is kept open has announced a tip.
+    Announced(Tip),
 }
 
 impl ForkResolver {
@@ -131,7 +134,7 @@ impl ForkResolver {
         let table = PeersConfig {
             own: env.node,
             max_fetches: config.max_fetches.max(1),
-            poll: config.status_interval,
+            status_interval: config.status_interval,
             forget: FORGET_LEAST.max(config.status_interval * 6),
         };
         Self {
@@ -145,6 +148,7 @@ impl ForkResolver {
             config,
             miner: ports.miner,
             downloads: BTreeMap::new(),
+            kept: BTreeMap::new(),
             catching_up: false,
             not_before: now,
             last_heard: None,
@@ -213,13 +217,22 @@ impl Handler<TipChanged> for ForkResolver {
 impl Handler<SessionReport> for ForkResolver {
     type Result = ();
 
-    fn handle(&mut self, message: SessionReport, _: &mut Self::Context) {
+    fn handle(&mut self, message: SessionReport, ctx: &mut Self::Context) {
         let SessionReport { endpoint, event } = message;
         let wall = self.shared.env.clock.now();
         match event {
             SessionEvent::Greeted(node, tip) => {
                 self.last_heard = Some(wall);
                 self.peers.greeted(endpoint, node, tip, wall);
+            }
+            SessionEvent::Download(Report::Announced(tip)) => {
+                self.last_heard = Some(wall);
+                self.peers.announced(endpoint, tip, wall);
+            }
+            SessionEvent::Announced(tip) => {
+                self.last_heard = Some(wall);
+                self.peers.announced(endpoint, tip, wall);
+                self.look(ctx);
             }
             SessionEvent::Download(Report::Downloading { claimed }) => {
                 self.downloads.insert(endpoint, claimed);
@@ -231,12 +244,6 @@ impl Handler<SessionReport> for ForkResolver {
         }
         self.is_view_due = true;
     }
-}
-
-/// How a session ended.
-struct SessionEnd {
-    result: Result<(), SessionError>,
-    adopted: bool,
 }
 
 impl ForkResolver {
@@ -259,22 +266,31 @@ impl ForkResolver {
     fn ask(&mut self, order: Order, ctx: &mut Context<Self>) {
         let Order { endpoint, claim } = order;
         tracing::debug!(%endpoint, claim = claim.map(|tip| tip.height.0), "asking a peer");
-        let session = run_session(
-            self.shared.clone(),
-            self.config.deadlines.clone(),
+        if let Some(kept) = self.kept.remove(&endpoint) {
+            ctx.cancel_future(kept);
+        }
+        let attempt = Attempt {
+            shared: self.shared.clone(),
+            deadlines: self.config.deadlines.clone(),
             endpoint,
-            ctx.address(),
+            is_kept: self.config.pinned.contains(&endpoint),
+            resolver: ctx.address(),
+        };
+        ctx.spawn(
+            attempt
+                .run()
+                .into_actor(self)
+                .map(move |end, resolver, ctx| {
+                    resolver.session_ended(endpoint, end, ctx);
+                    resolver.look(ctx);
+                }),
         );
-        ctx.spawn(session.into_actor(self).map(move |end, resolver, ctx| {
-            resolver.session_ended(endpoint, end);
-            resolver.look(ctx);
-        }));
     }
 
-    fn session_ended(&mut self, endpoint: SocketAddr, end: SessionEnd) {
+    fn session_ended(&mut self, endpoint: SocketAddr, end: Ending, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let conclusion = match &end.result {
-            Ok(()) => Conclusion::Fine {
+            Ok(_) => Conclusion::Fine {
                 adopted: end.adopted,
             },
             Err(error) => error.conclusion(),
@@ -289,6 +305,11 @@ impl ForkResolver {
         let tip = self.tip();
         self.peers
             .finished(endpoint, Ended { conclusion, tip }, now);
+        if let Ok(Some(session)) = end.result {
+            let listening = listen(session, endpoint, ctx.address());
+            self.kept
+                .insert(endpoint, ctx.spawn(listening.into_actor(self)));
+        }
         if !mutant!(DownloadNeverEnds) {
             self.downloads.remove(&endpoint);
         }
@@ -368,48 +389,5 @@ impl ForkResolver {
             }),
             other_network: self.other_network.clone(),
         });
-    }
-}
-
-/// One session from the connection to its end. Every wait in it has a deadline, so that it
-/// always ends.
-async fn run_session(
-    shared: Shared,
-    deadlines: Deadlines,
-    endpoint: SocketAddr,
-    resolver: Addr<ForkResolver>,
-) -> SessionEnd {
-    let adopted = Cell::new(false);
-    let report = |event| resolver.do_send(SessionReport { endpoint, event });
-    let result = async {
-        let (mut session, hello) = Session::dial(&shared.env, endpoint, &deadlines).await?;
-        let claimed = hello.announcement.tip;
-        report(SessionEvent::Greeted(hello.node, claimed));
-        let ours = shared.env.view.chain.borrow().tip;
-        if !claimed.is_better_than(&ours) {
-            return Ok(());
-        }
-        session.greet(&shared.env, ours).await?;
-        let on_report = |event| {
-            adopted.set(adopted.get() || matches!(event, Report::Adopted { .. }));
-            report(SessionEvent::Download(event));
-        };
-        let env = shared.env.clone();
-        Download::new(shared, &mut session, claimed.height, &on_report)
-            .run()
-            .await?;
-        // Its whole chain was seen by now, and judged against the store, which is ahead of the
-        // view while a block found here is being announced.
-        let ours = env.read(|chain| chain.tip()).await?;
-        if claimed.is_better_than(&ours) {
-            let claimed: BlockId = claimed.id;
-            return Err(SessionError::Unproven { claimed });
-        }
-        Ok(())
-    }
-    .await;
-    SessionEnd {
-        result,
-        adopted: adopted.get(),
     }
 }

@@ -313,19 +313,28 @@ impl WallClock for FakeClock {
 pub struct InlineWorkers {
     /// How long.
     pub delay: Option<Duration>,
+    /// How long the results of writes are held back, if that differs.
+    pub write_delay: Option<Duration>,
+    /// Whether the last job was a write.
+    pub was_write: Cell<bool>,
 }
 
 impl Workers for InlineWorkers {
     fn compute(&self, job: Job) {
+        self.was_write.set(false);
         job();
     }
 
     fn write(&self, job: Job) {
+        self.was_write.set(true);
         job();
     }
 
     fn delay(&self) -> Option<Duration> {
-        self.delay
+        match self.was_write.get() {
+            true => self.write_delay.or(self.delay),
+            false => self.delay,
+        }
     }
 
     fn parallel(&self) -> Arc<dyn Parallel + Send + Sync> {
@@ -349,6 +358,8 @@ pub struct FakeNet {
     pub sent: RefCell<Vec<(Channel, Vec<u8>)>>,
     /// How often each address was connected to, whether or not somebody listens there.
     pub connects: RefCell<BTreeMap<SocketAddr, usize>>,
+    /// Whether no packet gets through: a connection is tried again each second, as TCP does.
+    pub is_cut: Cell<bool>,
     peers: RefCell<BTreeMap<SocketAddr, Accept>>,
     sockets: RefCell<Vec<(Channel, Rc<Queue<Arrived>>)>>,
     listener: RefCell<Option<Rc<Queue<Accepted>>>>,
@@ -408,8 +419,11 @@ impl Transport for FakeNet {
 
     fn connect(&self, peer: SocketAddr) -> LocalBoxFuture<'_, io::Result<BoxStream>> {
         *self.connects.borrow_mut().entry(peer).or_default() += 1;
-        let accept = self.peers.borrow().get(&peer).cloned();
         async move {
+            while self.is_cut.get() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let accept = self.peers.borrow().get(&peer).cloned();
             let accept = accept.ok_or(io::ErrorKind::ConnectionRefused)?;
             let (near, far) = tokio::io::duplex(PIPE_BYTES);
             accept(far);

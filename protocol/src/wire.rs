@@ -30,6 +30,9 @@ pub const MAX_TRANSACTION_BYTES: usize = 512;
 /// The most headers one answer holds.
 pub const MAX_HEADERS: usize = 2_000;
 
+/// The most announcements on one connection.
+pub const MAX_ANNOUNCEMENTS: u32 = 256;
+
 /// The most blocks one request asks for.
 pub const MAX_BLOCKS_REQUEST: usize = 128;
 

@@ -7,24 +7,25 @@ use crate::{
     env::{BoxStream, Env},
     frames::{FrameError, read_frame, write_frame},
     messages::{Refusal, SubmitTransaction, TransactionSource},
-    view::Counters,
+    view::{ChainView, Counters},
 };
 use actix::Recipient;
 use mvb_protocol::{
-    chain::{ChainSnapshot, StoreError},
+    chain::{ChainSnapshot, StoreError, Tip},
     hash::BlockId,
     locator::fork_point,
     numbers::Height,
     transaction::Transaction,
     wire::{
-        Announcement, GetHeaders, Headers, Hello, MAX_HEADERS, MAX_REQUEST_BYTES, MAX_STATUS_BYTES,
-        Refused, Request, Response, WIRE_VERSION, WireError,
+        Announcement, GetHeaders, Headers, Hello, MAX_ANNOUNCEMENTS, MAX_HEADERS,
+        MAX_REQUEST_BYTES, MAX_STATUS_BYTES, Refused, Request, Response, WIRE_VERSION, WireError,
     },
 };
 use std::{future::Future, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, timeout},
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
 };
 
 /// Why a session ended other than by the peer closing it.
@@ -121,10 +122,11 @@ impl Session {
     }
 
     async fn talk(&self, stream: &mut BoxStream) -> Result<(), SessionError> {
-        self.greet(stream).await?;
+        let tip = self.greet(stream).await?;
+        let mut news = News::new(&self.env, tip);
         self.activity.progress(Instant::now());
         loop {
-            match self.read_request(stream).await? {
+            match self.read_request(stream, &mut news).await? {
                 Request::GetHeaders(request) => self.send_headers(stream, request).await?,
                 Request::GetBlocks(request) => {
                     for id in request.ids {
@@ -138,8 +140,8 @@ impl Session {
         }
     }
 
-    /// Says Hello and waits for the other side's.
-    async fn greet(&self, stream: &mut BoxStream) -> Result<(), SessionError> {
+    /// Says Hello and waits for the other side's. Returns the tip it named.
+    async fn greet(&self, stream: &mut BoxStream) -> Result<Tip, SessionError> {
         let params = &self.env.params;
         let tip = self.env.store.snapshot()?.tip()?;
         let ours = Hello {
@@ -171,15 +173,26 @@ impl Session {
             Counters::count(&self.env.view.counters.other_network);
             return Err(SessionError::OtherNetwork { differences });
         }
-        Ok(())
+        Ok(tip)
     }
 
-    /// Waits for a request to begin, then for the rest of it.
-    async fn read_request(&self, stream: &mut BoxStream) -> Result<Request, SessionError> {
+    /// Waits for a request to begin, announcing each new tip meanwhile, then for the rest of it.
+    async fn read_request(
+        &self,
+        stream: &mut BoxStream,
+        news: &mut News,
+    ) -> Result<Request, SessionError> {
         let mut first = [0];
         let idle = self.deadlines.idle;
-        let read = timeout(idle, stream.read(&mut first)).await;
-        let read = read.map_err(|_| SessionError::Idle(idle))?;
+        let deadline = Instant::now() + idle;
+        let read = loop {
+            tokio::select! {
+                biased;
+                tip = news.next() => self.announce(stream, tip).await?,
+                read = stream.read(&mut first) => break read,
+                () = sleep_until(deadline) => return Err(SessionError::Idle(idle)),
+            }
+        };
         if read.map_err(FrameError::from)? == 0 {
             return Err(FrameError::Closed.into());
         }
@@ -187,6 +200,15 @@ impl Session {
             read_frame(&mut first.chain(stream), MAX_REQUEST_BYTES).await
         });
         Ok(Request::from_frame(&frame.await?)?)
+    }
+
+    /// Tells of a new tip. That is no progress: a session that asks for nothing still ends.
+    async fn announce(&self, stream: &mut BoxStream, tip: Tip) -> Result<(), SessionError> {
+        let announcement = Response::Announcement(Box::new(Announcement {
+            params: (*self.env.params).clone(),
+            tip,
+        }));
+        self.write(stream, &announcement.to_frame()).await
     }
 
     async fn send_headers(
@@ -252,6 +274,40 @@ impl Session {
         })
         .await?;
         Ok(())
+    }
+}
+
+/// The tips a session has yet to tell of. Only the newest waits, so that a session that is
+/// busy with an answer piles nothing up.
+struct News {
+    chain: watch::Receiver<ChainView>,
+    told: Tip,
+    left: u32,
+}
+
+impl News {
+    fn new(env: &Env, told: Tip) -> Self {
+        Self {
+            chain: env.view.chain.subscribe(),
+            told,
+            left: MAX_ANNOUNCEMENTS,
+        }
+    }
+
+    /// Waits for a tip better than the last one told, as often as a session may tell of one.
+    async fn next(&mut self) -> Tip {
+        let told = self.told;
+        let better = self.chain.wait_for(|view| view.tip.is_better_than(&told));
+        // What is waited for is a guard that holds the view up, so it is let go at once.
+        let tip = better.await.map(|view| view.tip);
+        match tip {
+            Ok(tip) if self.left > 0 => {
+                self.left -= 1;
+                self.told = tip;
+                tip
+            }
+            _ => std::future::pending().await,
+        }
     }
 }
 

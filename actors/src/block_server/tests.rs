@@ -11,7 +11,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use mvb_protocol::{
     amount::Amount,
     block::Block,
-    chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
+    chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError, Tip},
     hash::{BlockId, TxId},
     keys::{Curve, KeyError, SecretKey},
     locator::locator,
@@ -19,8 +19,8 @@ use mvb_protocol::{
     params::ChainParams,
     transaction::{Payment, Transaction, TransactionError},
     wire::{
-        Announcement, GetBlocks, GetHeaders, Hello, MAX_REQUEST_BYTES, MAX_STATUS_BYTES, NodeId,
-        Refused, Request, Response, max_response_bytes,
+        Announcement, GetBlocks, GetHeaders, Hello, MAX_ANNOUNCEMENTS, MAX_REQUEST_BYTES,
+        MAX_STATUS_BYTES, NodeId, Refused, Request, Response, max_response_bytes,
     },
 };
 use std::{cell::Cell, sync::Arc};
@@ -80,6 +80,11 @@ impl Rig {
         let mut client = self.dial(host);
         client.greet().await;
         client
+    }
+
+    /// The ChainManager's part: a tip that is synced.
+    fn publish(&self, tip: Tip) {
+        self.world.env.view.chain.send_modify(|view| view.tip = tip);
     }
 
     async fn settle(&self) {
@@ -217,6 +222,61 @@ async fn the_server_speaks_first_and_names_its_network_and_tip() {
         assert_eq!(hello.node, rig.world.env.node);
         assert_eq!(hello.announcement.params, easy_params());
         assert_eq!(hello.announcement.tip, rig.chain.tip());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_is_told_of_each_new_tip_and_one_without_hello_of_none() {
+    local(async {
+        let rig = Rig::start(chain_of(3)).await;
+        let mut silent = rig.dial(1);
+        silent.hear_hello().await;
+        let mut client = rig.greeted(2).await;
+        rig.settle().await;
+        for blocks in [4, 5] {
+            let tip = chain_of(blocks).tip();
+            rig.publish(tip);
+            let Ok(Response::Announcement(announcement)) = client.hear().await else {
+                panic!("no announcement");
+            };
+            assert_eq!(announcement.tip, tip);
+            assert_eq!(announcement.params, easy_params());
+        }
+        assert!(silent.hear().now_or_never().is_none());
+        rig.publish(chain_of(5).tip());
+        rig.settle().await;
+        let last = locator_of(&chain_of(3));
+        assert!(client.headers(last, 2_000).await.is_empty(), "told twice");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tips_that_pass_while_an_answer_is_taken_are_told_as_one_and_never_more_than_the_limit() {
+    local(async {
+        let rig = Rig::start(chain_of(1)).await;
+        let mut client = rig.greeted(1).await;
+        rig.settle().await;
+        let longest = chain_of(600);
+        let mut steps = chain_of(1);
+        for block in &longest.blocks[1..301] {
+            steps.push(block.clone());
+            rig.publish(steps.tip());
+        }
+        let heard = client.hear().await.unwrap();
+        assert!(matches!(heard, Response::Announcement(a) if a.tip == steps.tip()));
+        let mut announcements = 1;
+        for block in &longest.blocks[301..] {
+            steps.push(block.clone());
+            rig.publish(steps.tip());
+            rig.settle().await;
+            if let Some(heard) = client.hear().now_or_never() {
+                assert!(matches!(heard, Ok(Response::Announcement(_))));
+                announcements += 1;
+            }
+        }
+        assert_eq!(announcements, MAX_ANNOUNCEMENTS);
     })
     .await;
 }

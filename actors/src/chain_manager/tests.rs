@@ -307,7 +307,10 @@ async fn two_branches_at_once_are_taken_one_after_the_other() {
     local(async {
         let mut world = World::new(&easy_params());
         let delay = Some(Duration::from_millis(50));
-        world.env.workers = Rc::new(InlineWorkers { delay }) as Rc<dyn Workers>;
+        world.env.workers = Rc::new(InlineWorkers {
+            delay,
+            ..InlineWorkers::default()
+        }) as Rc<dyn Workers>;
         let two = chain(2, 1);
         let fixture = Fixture::on(world);
         // Each waits 100 ms in the workers; interleaved, the second would find no parent.

@@ -41,6 +41,8 @@ pub enum Report {
         /// The height the peer claims.
         claimed: Height,
     },
+    /// The peer has announced a new tip.
+    Announced(Tip),
     /// Blocks of the peer were adopted.
     Adopted {
         /// How many.
@@ -68,7 +70,8 @@ pub struct Shared {
 pub struct Download<'a> {
     shared: Shared,
     session: &'a mut Session,
-    claimed: Height,
+    /// The best tip the peer has claimed in this session.
+    claimed: Tip,
     report: &'a dyn Fn(Report),
     /// Bodies of a fork that is not complete yet, kept from plan to plan.
     held: BTreeMap<BlockId, Arc<Block>>,
@@ -110,7 +113,7 @@ impl<'a> Download<'a> {
     pub fn new(
         shared: Shared,
         session: &'a mut Session,
-        claimed: Height,
+        claimed: Tip,
         report: &'a dyn Fn(Report),
     ) -> Self {
         let share = Share::new(shared.budget.clone());
@@ -125,20 +128,35 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Works until the peer has nothing better.
+    /// Works until the peer has nothing better. Returns the best tip it has claimed.
     ///
     /// # Errors
     /// Says why it ended early; what was adopted until then stays.
-    pub async fn run(mut self) -> Result<(), SessionError> {
+    pub async fn run(mut self) -> Result<Tip, SessionError> {
         let mut fruitless = 0;
         loop {
-            match self.step().await? {
+            let step = self.step().await?;
+            let has_news = self.hear_news();
+            match step {
                 Step::Adopted => fruitless = 0,
-                Step::AdoptedLast | Step::Nothing => return Ok(()),
+                // What it has announced since it answered is asked for as well.
+                Step::AdoptedLast | Step::Nothing if has_news => fruitless = 0,
+                Step::AdoptedLast | Step::Nothing => return Ok(self.claimed),
                 Step::Moved if fruitless == MAX_FRUITLESS => return Err(SessionError::Moved),
                 Step::Moved => fruitless += 1,
             }
         }
+    }
+
+    /// Notes what the peer has announced meanwhile. Returns whether that is more than before.
+    fn hear_news(&mut self) -> bool {
+        let better = |tip: &Tip| tip.is_better_than(&self.claimed);
+        let Some(tip) = self.session.take_announced().filter(better) else {
+            return false;
+        };
+        self.claimed = tip;
+        (self.report)(Report::Announced(tip));
+        true
     }
 
     async fn step(&mut self) -> Result<Step, SessionError> {
@@ -156,7 +174,7 @@ impl<'a> Download<'a> {
         if !self.reported {
             self.reported = true;
             (self.report)(Report::Downloading {
-                claimed: self.claimed.max(candidate.tip().height),
+                claimed: self.claimed.height.max(candidate.tip().height),
             });
         }
         let connected = if candidate.is_extension() {

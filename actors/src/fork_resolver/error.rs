@@ -21,7 +21,7 @@ pub enum SessionError {
         /// What was due.
         what: &'static str,
     },
-    /// The peer took too long once it had begun.
+    /// The peer took too long once it had begun, or its link broke without a word.
     #[error("no {what} in time")]
     Timeout {
         /// What was due.
@@ -111,6 +111,8 @@ pub enum Conclusion {
     },
     /// It could not be reached, or the connection broke.
     Unreachable,
+    /// It was reached, and then fell silent: its link may have broken.
+    Silent,
     /// It was reached, but could not or would not deliver.
     Failed,
     /// It did what no honest peer does.
@@ -129,8 +131,8 @@ impl SessionError {
             Self::BadBlock { error, .. } if error.verdict() == Verdict::NotYet => {
                 Conclusion::Failed
             }
-            Self::Timeout { .. }
-            | Self::OtherNetwork { .. }
+            Self::Timeout { .. } => Conclusion::Silent,
+            Self::OtherNetwork { .. }
             | Self::Version { .. }
             | Self::Wire(WireError::Version { .. } | WireError::NotMvb)
             | Self::NotFound { .. }

@@ -6,13 +6,15 @@
 //! endpoint, never against the endpoint. What a TCP session showed is evidence about its
 //! endpoint: it makes a peer proven, or pauses it.
 
+mod back_off;
 mod choose;
 #[cfg(test)]
 mod tests;
 
 use crate::{fork_resolver::error::Conclusion, view::PeerView};
+use back_off::{BackOffs, Cause, doubled};
 use choose::Second;
-use mvb_protocol::{chain::Tip, hash::BlockId, mutant, numbers::Timestamp, wire::NodeId};
+use mvb_protocol::{chain::Tip, mutant, numbers::Timestamp, wire::NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -26,9 +28,6 @@ const MAX_PEERS: usize = 512;
 /// The most of them at one address; on one machine every node is at the same.
 const MAX_PEERS_PER_ADDRESS: usize = 64;
 
-/// The most claims backed off from.
-const MAX_BACK_OFFS: usize = 4_096;
-
 /// How long an adopted batch of blocks extends that.
 const PROGRESS_COVERS: Duration = Duration::from_secs(2);
 
@@ -41,13 +40,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// The most peers dropped in a second to make room for others.
 const EVICTIONS_PER_SECOND: u32 = 64;
 
-/// The first and the longest back-off after a claim that came to nothing.
-const CLAIM_BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
-
-/// The same where the peer could not be reached, which soon may change.
-const REACH_BACK_OFF: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
-
-/// The same for peers that misbehaved.
+/// The first and the longest pause after misbehaviour.
 const PAUSE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
 
 /// What the table is told at its start.
@@ -57,8 +50,9 @@ pub struct PeersConfig {
     pub own: NodeId,
     /// The most fetches at once.
     pub max_fetches: usize,
-    /// How often a pinned peer is asked though no datagram came from it.
-    pub poll: Duration,
+    /// How often peers announce themselves. A pinned one is asked as often though no datagram
+    /// came from it.
+    pub status_interval: Duration,
     /// How long a peer that is not heard is remembered.
     pub forget: Duration,
 }
@@ -96,7 +90,7 @@ pub struct Ended {
 pub struct Peers {
     config: PeersConfig,
     peers: BTreeMap<SocketAddr, Peer>,
-    back_offs: BTreeMap<(SocketAddr, BlockId), BackOff>,
+    back_offs: BackOffs,
     /// Those being asked.
     asked: BTreeSet<SocketAddr>,
     second: Second,
@@ -123,14 +117,11 @@ struct Peer {
 #[derive(Clone, Copy, Debug)]
 struct Fetch {
     claims: [Option<Tip>; 2],
+    began: Instant,
     covers_until: Instant,
+    /// Whether it adopts enough at a time to cover what others claim nearby.
     adopts: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct BackOff {
-    failures: u32,
-    until: Instant,
+    has_adopted: bool,
 }
 
 impl Peer {
@@ -155,13 +146,42 @@ impl Peer {
     fn is_trusted(&self) -> bool {
         self.pinned || self.proven
     }
-}
 
-/// `first`, doubled for each failure before this one, at most `longest`.
-fn doubled([first, longest]: [Duration; 2], failures: u32) -> Duration {
-    first
-        .saturating_mul(1 << failures.saturating_sub(1).min(16))
-        .min(longest)
+    /// Notes how a session ended, and says what that means for the claims behind it.
+    fn conclude(&mut self, conclusion: Conclusion, fetch: Option<Fetch>, now: Instant) -> Cause {
+        let is_fine = matches!(conclusion, Conclusion::Fine { .. });
+        self.failures = if is_fine { 0 } else { self.failures + 1 };
+        match conclusion {
+            Conclusion::Fine { adopted: true } => {
+                self.strikes = 0;
+                Cause::Refused
+            }
+            Conclusion::Fine { adopted: false } => {
+                self.not_before = now + QUIET;
+                Cause::Refused
+            }
+            Conclusion::Unreachable => {
+                if mutant!(HourOfBackOff) {
+                    self.not_before = now + Duration::from_secs(3_600);
+                }
+                Cause::OutOfReach
+            }
+            Conclusion::Silent => Cause::Silent {
+                unserved: fetch
+                    .filter(|fetch| !fetch.has_adopted)
+                    .map_or(Duration::ZERO, |fetch| {
+                        now.saturating_duration_since(fetch.began)
+                    }),
+            },
+            Conclusion::Failed | Conclusion::OwnFault => Cause::Refused,
+            Conclusion::Misbehaved => {
+                self.strikes += 1;
+                self.proven = false;
+                self.not_before = now + doubled(PAUSE, self.strikes);
+                Cause::Refused
+            }
+        }
+    }
 }
 
 impl Peers {
@@ -172,9 +192,9 @@ impl Peers {
             .map(|endpoint| (*endpoint, Peer::new(now, true)))
             .collect();
         Self {
+            back_offs: BackOffs::new(config.status_interval),
             config,
             peers,
-            back_offs: BTreeMap::new(),
             asked: BTreeSet::new(),
             second: Second::new(now),
         }
@@ -238,6 +258,13 @@ impl Peers {
     pub fn greeted(&mut self, endpoint: SocketAddr, node: NodeId, tip: Tip, wall: Timestamp) {
         if let Some(peer) = self.peers.get_mut(&endpoint) {
             peer.node = Some(node);
+        }
+        self.announced(endpoint, tip, wall);
+    }
+
+    /// The peer has claimed a tip over TCP.
+    pub fn announced(&mut self, endpoint: SocketAddr, tip: Tip, wall: Timestamp) {
+        if let Some(peer) = self.peers.get_mut(&endpoint) {
             peer.heard = wall;
             // A status heard since may claim more than this Hello did.
             if peer.claim.is_none_or(|claim| tip.is_better_than(&claim)) {
@@ -255,17 +282,17 @@ impl Peers {
             return;
         };
         peer.proven = true;
-        if let Some(fetch) = &mut peer.fetch
-            && blocks >= PROGRESS_BLOCKS
-        {
-            fetch.adopts = true;
-            fetch.covers_until = now + PROGRESS_COVERS;
+        if let Some(fetch) = &mut peer.fetch {
+            fetch.has_adopted = true;
+            if blocks >= PROGRESS_BLOCKS {
+                fetch.adopts = true;
+                fetch.covers_until = now + PROGRESS_COVERS;
+            }
         }
     }
 
     /// A session has ended. Whatever the end, the peer is free to be asked again.
     pub fn finished(&mut self, endpoint: SocketAddr, ended: Ended, now: Instant) {
-        let poll = self.config.poll;
         if mutant!(BusyForEver) && !matches!(ended.conclusion, Conclusion::Fine { .. }) {
             return;
         }
@@ -273,38 +300,18 @@ impl Peers {
         let Some(peer) = self.peers.get_mut(&endpoint) else {
             return;
         };
-        let claims = peer.fetch.take().map(|fetch| fetch.claims);
-        let back_off = match ended.conclusion {
-            Conclusion::Fine { adopted } => {
-                peer.failures = 0;
-                if adopted {
-                    peer.strikes = 0;
-                } else {
-                    peer.not_before = now + QUIET;
-                }
-                CLAIM_BACK_OFF
-            }
-            Conclusion::Unreachable => {
-                peer.failures += 1;
-                if mutant!(HourOfBackOff) {
-                    peer.not_before = now + Duration::from_secs(3_600);
-                }
-                REACH_BACK_OFF
-            }
-            Conclusion::Failed => {
-                peer.failures += 1;
-                CLAIM_BACK_OFF
-            }
-            Conclusion::Misbehaved => {
-                peer.failures += 1;
-                peer.strikes += 1;
-                peer.proven = false;
-                peer.not_before = now + doubled(PAUSE, peer.strikes);
-                CLAIM_BACK_OFF
-            }
-            Conclusion::OwnFault => return,
+        let fetch = peer.fetch.take();
+        if ended.conclusion == Conclusion::OwnFault {
+            return;
+        }
+        let cause = peer.conclude(ended.conclusion, fetch, now);
+        // A peer behind a link that is down is asked as often as ever: links come back.
+        let patience = match cause {
+            Cause::Refused => 1 + peer.failures.min(5),
+            Cause::OutOfReach | Cause::Silent { .. } => 1,
         };
-        peer.poll_at = now + poll.saturating_mul(1 + peer.failures.min(5));
+        peer.poll_at = now + self.config.status_interval.saturating_mul(patience);
+        let claims = fetch.map(|fetch| fetch.claims);
         let claims = claims.into_iter().flatten().flatten();
         if mutant!(LieSilencesPeer) && claims.clone().any(|claim| claim.is_better_than(&ended.tip))
         {
@@ -313,26 +320,11 @@ impl Peers {
         for claim in claims {
             // A claim that this session has settled needs no back-off.
             if claim.is_better_than(&ended.tip) {
-                self.back_off((endpoint, claim.id), back_off, now);
+                self.back_offs.failed(endpoint, claim.id, cause, now);
             } else {
-                self.back_offs.remove(&(endpoint, claim.id));
+                self.back_offs.settled(endpoint, claim.id);
             }
         }
-    }
-
-    fn back_off(&mut self, key: (SocketAddr, BlockId), span: [Duration; 2], now: Instant) {
-        if self.back_offs.len() >= MAX_BACK_OFFS && !self.back_offs.contains_key(&key) {
-            let first = self.back_offs.iter().min_by_key(|(_, entry)| entry.until);
-            if let Some(first) = first.map(|(key, _)| *key) {
-                self.back_offs.remove(&first);
-            }
-        }
-        let entry = self.back_offs.entry(key).or_insert(BackOff {
-            failures: 0,
-            until: now,
-        });
-        entry.failures = entry.failures.saturating_add(1);
-        entry.until = now + doubled(span, entry.failures);
     }
 
     /// Forgets peers that have fallen silent, and claims whose back-off is long over.
@@ -344,9 +336,7 @@ impl Peers {
                 || peer.not_before > now
                 || now.saturating_duration_since(peer.heard_at) < silent
         });
-        let longest = CLAIM_BACK_OFF[1];
-        self.back_offs
-            .retain(|_, entry| now < entry.until + longest);
+        self.back_offs.forget(now);
     }
 
     /// The peers for people to see.

@@ -20,15 +20,12 @@ use mvb_protocol::{
     params::ChainParams,
     validate::BlockError,
     wire::{
-        Announcement, GetBlocks, GetHeaders, Hello, MAX_HEADERS, MAX_STATUS_BYTES, MessageType,
-        Request, Response, WIRE_VERSION, max_response_bytes,
+        Announcement, GetBlocks, GetHeaders, Hello, MAX_ANNOUNCEMENTS, MAX_HEADERS,
+        MAX_STATUS_BYTES, MessageType, Request, Response, WIRE_VERSION, max_response_bytes,
     },
 };
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 use tokio::{io::BufReader, time::timeout};
-
-/// The most announcements a peer may interleave with its answers.
-const MAX_ANNOUNCEMENTS: u32 = 256;
 
 /// An open connection after the greeting.
 pub struct Session {
@@ -37,6 +34,8 @@ pub struct Session {
     params: Arc<ChainParams>,
     deadlines: Deadlines,
     announcements: u32,
+    /// The best tip announced since the last look.
+    announced: Option<Tip>,
 }
 
 impl Session {
@@ -81,6 +80,7 @@ impl Session {
             params: env.params.clone(),
             deadlines: deadlines.clone(),
             announcements: 0,
+            announced: None,
         };
         Ok((session, hello))
     }
@@ -143,6 +143,20 @@ impl Session {
         Pace::new(&self.meter)
     }
 
+    /// The best tip announced since the last time this was asked.
+    pub fn take_announced(&mut self) -> Option<Tip> {
+        self.announced.take()
+    }
+
+    /// Waits for the peer to announce a tip while nothing is asked of it.
+    ///
+    /// # Errors
+    /// When the connection ends or something else comes.
+    pub async fn announcement(&mut self) -> Result<Tip, SessionError> {
+        let frame = read_frame(&mut self.stream, MAX_STATUS_BYTES).await?;
+        self.note_announcement(&frame, "nothing")
+    }
+
     /// The next frame that is no announcement.
     async fn answer(&mut self, pace: &Pace, what: &'static str) -> Result<Vec<u8>, SessionError> {
         loop {
@@ -150,14 +164,30 @@ impl Session {
             if frame.first() != Some(&(MessageType::Announcement as u8)) {
                 return Ok(frame);
             }
-            self.announcements += 1;
-            if self.announcements > MAX_ANNOUNCEMENTS {
-                return Err(SessionError::Unrequested {
-                    got: "too many announcements".to_owned(),
-                    expected: what.to_owned(),
-                });
-            }
+            self.note_announcement(&frame, what)?;
         }
+    }
+
+    fn note_announcement(
+        &mut self,
+        frame: &[u8],
+        expected: &'static str,
+    ) -> Result<Tip, SessionError> {
+        let tip = match Response::from_frame(frame, &self.params)? {
+            Response::Announcement(announcement) => announcement.tip,
+            other => return Err(unrequested(&other, expected)),
+        };
+        self.announcements += 1;
+        if self.announcements > MAX_ANNOUNCEMENTS {
+            return Err(SessionError::Unrequested {
+                got: "too many announcements".to_owned(),
+                expected: expected.to_owned(),
+            });
+        }
+        if self.announced.is_none_or(|best| tip.is_better_than(&best)) {
+            self.announced = Some(tip);
+        }
+        Ok(tip)
     }
 
     async fn read(&mut self, pace: &Pace, what: &'static str) -> Result<Vec<u8>, SessionError> {

@@ -1,6 +1,7 @@
 //! The real ForkResolver and ChainManager between scripted peers, on a paused clock.
 
 mod lies;
+mod links;
 mod scripted;
 
 use super::*;
@@ -14,7 +15,7 @@ use mvb_protocol::{
     target::Work, wire::Request,
 };
 use scripted::{Behaviour, ScriptedPeer, datagram_source, status};
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 struct Fixture {
     world: World,
@@ -30,7 +31,10 @@ impl Fixture {
     }
 
     fn with(ours: &TestChain, config: ResolverConfig) -> Self {
-        let world = World::with_chain(ours);
+        Self::of(World::with_chain(ours), config)
+    }
+
+    fn of(world: World, config: ResolverConfig) -> Self {
         let (listener, changes) = probe();
         let (miner, sync) = probe();
         let context = Context::<ForkResolver>::new();

@@ -62,8 +62,10 @@ impl Peers {
         peer.last_asked = Some(now);
         peer.fetch = Some(Fetch {
             claims: [order.claim, None],
+            began: now,
             covers_until: now + HEAD_START,
             adopts: false,
+            has_adopted: false,
         });
         if !peer.is_trusted() {
             self.second.started(now);
@@ -116,10 +118,9 @@ impl Peers {
             return None;
         }
         let claim = peer.claim.filter(|claim| {
-            let back_off = self.back_offs.get(&(endpoint, claim.id));
             claim.is_better_than(&ours)
                 && !(mutant!(TieStartsNoFetch) && claim.work == ours.work)
-                && back_off.is_none_or(|back_off| back_off.until <= now)
+                && !self.back_offs.is_waiting(endpoint, claim.id, now)
                 && !slots
                     .fetches
                     .iter()
@@ -137,6 +138,7 @@ impl Running {
             claims,
             covers_until,
             adopts,
+            ..
         } = self.fetch;
         let is_same_node = self.node.is_some() && self.node == peer.node;
         (now < covers_until || mutant!(FetchCoversForEver))

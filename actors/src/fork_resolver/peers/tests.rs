@@ -1,10 +1,11 @@
 //! The table's decisions, without actors or connections.
 
 use super::{
+    back_off::MAX_BACK_OFFS,
     choose::{HEAD_START, UNPROVEN_PER_SECOND},
     *,
 };
-use mvb_protocol::{numbers::Height, target::Work};
+use mvb_protocol::{hash::BlockId, numbers::Height, target::Work};
 
 const FINE: Conclusion = Conclusion::Fine { adopted: true };
 
@@ -20,7 +21,7 @@ impl Fixture {
         let config = PeersConfig {
             own: NodeId([0; 16]),
             max_fetches: 8,
-            poll: Duration::from_secs(5),
+            status_interval: Duration::from_secs(5),
             forget: Duration::from_secs(30),
         };
         Self {
@@ -142,6 +143,68 @@ fn back_offs_double_and_end() {
         fixture.pass(seconds - 1);
         assert_eq!(fixture.next(), None);
         fixture.pass(1);
+    }
+}
+
+#[test]
+fn a_peer_out_of_reach_or_silent_is_tried_again_within_a_status_interval() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    for step in 0..40 {
+        assert_eq!(fixture.next(), Some(peer), "{step}");
+        // Most attempts find no connection; some get one that falls silent at once.
+        let conclusion = match step % 10 {
+            9 => Conclusion::Silent,
+            _ => Conclusion::Unreachable,
+        };
+        fixture.finish(peer, conclusion, tip(0));
+        fixture.pass(4);
+    }
+}
+
+#[test]
+fn a_peer_that_withholds_what_it_claims_is_asked_ever_less() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    let begin = fixture.now;
+    let mut asked = Vec::new();
+    while fixture.now < begin + Duration::from_secs(600) {
+        if fixture.next() == Some(peer) {
+            asked.push(fixture.now.duration_since(begin).as_secs());
+            fixture.pass(5);
+            fixture.finish(peer, Conclusion::Silent, tip(0));
+        }
+        fixture.pass(1);
+    }
+    let early = asked.iter().filter(|second| **second < 60).count();
+    let late = asked.iter().filter(|second| **second >= 300).count();
+    assert!(early >= 6 && late <= 6, "{asked:?}");
+}
+
+#[test]
+fn silence_after_blocks_were_adopted_is_no_withholding() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(50));
+    for height in 1..40 {
+        assert_eq!(fixture.next(), Some(peer), "{height}");
+        fixture.peers.adopted(peer, 1, fixture.now);
+        fixture.pass(20);
+        fixture.finish(peer, Conclusion::Silent, tip(height));
+        fixture.pass(4);
+    }
+}
+
+#[test]
+fn a_pinned_peer_behind_a_broken_link_is_asked_at_every_interval() {
+    let pinned = at(1, 2000);
+    let mut fixture = Fixture::new(&[pinned]);
+    for _ in 0..20 {
+        assert_eq!(fixture.next(), Some(pinned));
+        fixture.finish(pinned, Conclusion::Unreachable, tip(0));
+        fixture.pass(5);
     }
 }
 

@@ -20,7 +20,10 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::watch,
+};
 
 /// What a peer does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,7 @@ pub struct ScriptedPeer {
     pub is_the_node_itself: Cell<bool>,
     /// Called at each request for blocks.
     pub on_blocks: RefCell<Option<Box<dyn Fn()>>>,
+    news: watch::Sender<()>,
 }
 
 impl ScriptedPeer {
@@ -82,6 +86,7 @@ impl ScriptedPeer {
             unasked_bytes: Cell::new(0),
             is_the_node_itself: Cell::new(false),
             on_blocks: RefCell::default(),
+            news: watch::Sender::default(),
         });
         let server = peer.clone();
         net.serve(peer.address, move |stream| {
@@ -111,6 +116,12 @@ impl ScriptedPeer {
     pub fn status_of(&self, tip: Tip) -> Status {
         let params = self.chain.borrow().params.clone();
         status(params, tip, self.node, self.address.port())
+    }
+
+    /// Takes a chain for its own and announces it on the connections that wait for a request.
+    pub fn announce(&self, chain: &TestChain) {
+        *self.chain.borrow_mut() = chain.clone();
+        self.news.send_replace(());
     }
 
     /// How often it was asked for blocks.
@@ -150,8 +161,19 @@ impl ScriptedPeer {
         write_frame(&mut stream, &hello.to_bytes()).await.ok()?;
         let theirs = read_frame(&mut stream, 512).await.ok()?;
         Hello::from_bytes(&theirs).expect("the node greets");
+        let mut news = self.news.subscribe();
         loop {
-            let frame = read_frame(&mut stream, MAX_REQUEST_BYTES).await.ok()?;
+            let mut first = [0];
+            let read = tokio::select! {
+                biased;
+                Ok(()) = news.changed() => {
+                    reply(&mut stream, self.announcement()).await?;
+                    continue;
+                }
+                read = stream.read(&mut first) => read.ok()?,
+            };
+            let mut rest = first[..read].chain(&mut stream);
+            let frame = read_frame(&mut rest, MAX_REQUEST_BYTES).await.ok()?;
             let request = Request::from_frame(&frame).expect("the node asks properly");
             self.requests.borrow_mut().push(request.clone());
             if self.behaviour.get() == Behaviour::SilentAfterHello {
@@ -166,6 +188,14 @@ impl ScriptedPeer {
                 Request::OfferTransaction(_) => return None,
             }
         }
+    }
+
+    fn announcement(&self) -> Response {
+        let chain = self.chain.borrow();
+        Response::Announcement(Box::new(Announcement {
+            params: chain.params.clone(),
+            tip: self.claims.get().unwrap_or(chain.tip()),
+        }))
     }
 
     fn headers_after(&self, locator: &[BlockId]) -> Vec<Header> {

@@ -1,0 +1,90 @@
+//! One attempt to catch up with a peer, from the connection to its end, as a task of the
+//! resolver. Every wait in it has a deadline, so that it always ends.
+
+use super::{ForkResolver, SessionEvent, SessionReport};
+use crate::fork_resolver::{
+    download::{Download, Report, Shared},
+    error::SessionError,
+    pace::Deadlines,
+    session::Session,
+};
+use actix::Addr;
+use std::{cell::Cell, net::SocketAddr};
+
+/// What an attempt is told at its start.
+pub struct Attempt {
+    /// What all sessions share.
+    pub shared: Shared,
+    /// How long the peer may take.
+    pub deadlines: Deadlines,
+    /// The peer.
+    pub endpoint: SocketAddr,
+    /// Whether the connection is wanted for the peer's announcements afterwards.
+    pub is_kept: bool,
+    /// Who hears how far it is.
+    pub resolver: Addr<ForkResolver>,
+}
+
+/// How an attempt ended.
+pub struct Ending {
+    /// The connection if it is kept, or why there was an early end.
+    pub result: Result<Option<Session>, SessionError>,
+    /// Whether any of the peer's blocks were adopted.
+    pub adopted: bool,
+}
+
+impl Attempt {
+    /// Makes the attempt.
+    pub async fn run(self) -> Ending {
+        let adopted = Cell::new(false);
+        let result = self.catch_up(&adopted).await;
+        Ending {
+            result,
+            adopted: adopted.get(),
+        }
+    }
+
+    async fn catch_up(&self, adopted: &Cell<bool>) -> Result<Option<Session>, SessionError> {
+        let env = &self.shared.env;
+        let (mut session, hello) = Session::dial(env, self.endpoint, &self.deadlines).await?;
+        let claimed = hello.announcement.tip;
+        self.report(SessionEvent::Greeted(hello.node, claimed));
+        let ours = env.view.chain.borrow().tip;
+        let is_worth_it = claimed.is_better_than(&ours);
+        if !is_worth_it && !self.is_kept {
+            return Ok(None);
+        }
+        session.greet(env, ours).await?;
+        if is_worth_it {
+            let on_report = |event| {
+                adopted.set(adopted.get() || matches!(event, Report::Adopted { .. }));
+                self.report(SessionEvent::Download(event));
+            };
+            let claimed = Download::new(self.shared.clone(), &mut session, claimed, &on_report)
+                .run()
+                .await?;
+            // Its whole chain was seen by now, and judged against the store, which is ahead of
+            // the view while a block found here is being announced.
+            let ours = env.read(|chain| chain.tip()).await?;
+            if claimed.is_better_than(&ours) {
+                let claimed = claimed.id;
+                return Err(SessionError::Unproven { claimed });
+            }
+        }
+        Ok(self.is_kept.then_some(session))
+    }
+
+    fn report(&self, event: SessionEvent) {
+        let endpoint = self.endpoint;
+        self.resolver.do_send(SessionReport { endpoint, event });
+    }
+}
+
+/// Hears a pinned peer's announcements, which may be all that comes from it: no datagram need
+/// reach this node. Ends with the connection, at the latest when the peer is asked again.
+pub async fn listen(mut session: Session, endpoint: SocketAddr, resolver: Addr<ForkResolver>) {
+    while let Ok(tip) = session.announcement().await {
+        let event = SessionEvent::Announced(tip);
+        resolver.do_send(SessionReport { endpoint, event });
+    }
+}
