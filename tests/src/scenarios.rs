@@ -7,6 +7,7 @@ pub mod endurance;
 pub mod lan;
 pub mod life;
 pub mod operator;
+pub mod parameters;
 pub mod payments;
 
 use crate::process::{Mvb, Running};

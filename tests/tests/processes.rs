@@ -5,7 +5,7 @@ use mvb_tests::{
     scenarios::{
         endurance, lan,
         lan::Payments::{Conflicting, Covered},
-        life, operator, payments,
+        life, operator, parameters, payments,
     },
 };
 use std::path::Path;
@@ -123,4 +123,19 @@ fn the_second_miner_of_a_host_takes_the_next_block_server_port() {
 #[test]
 fn a_machine_without_a_network_mines_and_pays_all_the_same() {
     isolated!(|| life::no_network_at_all(program()));
+}
+
+#[test]
+fn the_parameters_of_the_chain_make_the_chain() {
+    isolated!(|| parameters::the_rules_of_the_chain(program()));
+}
+
+#[test]
+fn the_three_ports_are_where_a_node_speaks_and_listens() {
+    isolated!(|| parameters::the_three_ports(program()));
+}
+
+#[test]
+fn the_two_intervals_say_what_is_repeated_how_often() {
+    isolated!(|| parameters::the_two_intervals(program()));
 }
