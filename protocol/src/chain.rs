@@ -101,6 +101,29 @@ pub struct HistoryEntry {
     pub kind: HistoryKind,
 }
 
+/// Every line a block adds to somebody's history.
+pub fn history(block: &Block) -> Vec<(Address, HistoryEntry)> {
+    let height = block.header.height;
+    let mut entries = Vec::with_capacity(2 * block.transactions.len() + 1);
+    let mut add = |address, index, kind| {
+        let location = TxLocation { height, index };
+        entries.push((address, HistoryEntry { location, kind }));
+    };
+    let mut index = 0;
+    for transaction in &block.transactions {
+        let (from, to) = (transaction.from(), transaction.to);
+        if from == to {
+            add(from, index, HistoryKind::SentToSelf);
+        } else {
+            add(from, index, HistoryKind::Sent);
+            add(to, index, HistoryKind::Received);
+        }
+        index += 1;
+    }
+    add(block.reward.to, index, HistoryKind::Reward);
+    entries
+}
+
 /// The store could not read or write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

@@ -6,6 +6,7 @@
 //! described for other implementations in `docs/PROTOCOL.md`.
 
 pub mod address;
+pub mod ahead;
 pub mod amount;
 pub mod block;
 pub mod chain;

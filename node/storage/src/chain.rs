@@ -9,8 +9,8 @@ use mvb_protocol::{
     address::Address,
     block::Block,
     chain::{
-        Account, ChainBlock, ChainSnapshot, ChangeSet, HistoryEntry, HistoryKind, StoreError,
-        StoredHeader, Tip, TxLocation,
+        Account, ChainBlock, ChainSnapshot, ChangeSet, HistoryEntry, StoreError, StoredHeader, Tip,
+        TxLocation, history,
     },
     codec,
     hash::{BlockId, TxId},
@@ -114,29 +114,6 @@ fn transactions(block: &ChainBlock) -> impl Iterator<Item = (&TxId, TxLocation)>
         .iter()
         .zip(0..)
         .map(move |(id, index)| (id, TxLocation { height, index }))
-}
-
-/// Every line a block adds to somebody's history.
-pub(crate) fn history(block: &Block) -> Vec<(Address, HistoryEntry)> {
-    let height = block.header.height;
-    let mut entries = Vec::with_capacity(2 * block.transactions.len() + 1);
-    let mut add = |address, index, kind| {
-        let location = TxLocation { height, index };
-        entries.push((address, HistoryEntry { location, kind }));
-    };
-    let mut index = 0;
-    for transaction in &block.transactions {
-        let (from, to) = (transaction.from(), transaction.to);
-        if from == to {
-            add(from, index, HistoryKind::SentToSelf);
-        } else {
-            add(from, index, HistoryKind::Sent);
-            add(to, index, HistoryKind::Received);
-        }
-        index += 1;
-    }
-    add(block.reward.to, index, HistoryKind::Reward);
-    entries
 }
 
 /// An account, the default where none is stored.

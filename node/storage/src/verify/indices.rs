@@ -8,7 +8,7 @@ use crate::{
 };
 use mvb_protocol::{
     block::Block,
-    chain::{HistoryKind, StoreError, StoredHeader, Tip, TxLocation},
+    chain::{HistoryKind, StoreError, StoredHeader, Tip, TxLocation, history},
     hash::{BlockId, TxId},
     numbers::Height,
 };
@@ -43,7 +43,7 @@ impl Indices {
             }
             self.payments += 1;
         }
-        for (address, entry) in chain::history(block) {
+        for (address, entry) in history(block) {
             let key = schema::history_key(&address, entry.location);
             let name = format_args!("history of {address} {}", told(entry.location));
             let found: Option<HistoryKind> = schema::get(tables, Table::History, &key, name)?;
@@ -73,7 +73,7 @@ impl Indices {
                 let Some(block) = active_block(tables, at.height)? else {
                     return Ok(true);
                 };
-                let mut entries = chain::history(&block).into_iter();
+                let mut entries = history(&block).into_iter();
                 Ok(!entries.any(|(owner, entry)| owner == address && entry.location == at))
             })?;
         }

@@ -4,9 +4,10 @@
 use crate::world::{Branch, Wallet, cases, params, wallet};
 use mvb_protocol::{
     address::Address,
+    ahead::Ahead,
     amount::Amount,
     block::Block,
-    chain::{Account, ChainStore, HistoryEntry, HistoryKind, TxLocation},
+    chain::{Account, ChainSnapshot, ChainStore, HistoryEntry, HistoryKind, TxLocation},
     hash::{BlockId, TxId},
     numbers::{Height, Sequence},
     transaction::Transaction,
@@ -155,8 +156,7 @@ fn take(step: Step, number: u64, model: &mut Model, store: &dyn ChainStore) -> B
     branch
 }
 
-fn compare(store: &dyn ChainStore, model: &Model) {
-    let snapshot = store.snapshot().unwrap();
+fn compare(snapshot: &dyn ChainSnapshot, model: &Model) {
     assert_eq!(snapshot.tip().unwrap().id, model.tip());
     let height = model.blocks.len() as u64;
     assert_eq!(snapshot.tip().unwrap().height, Height(height));
@@ -212,12 +212,41 @@ proptest! {
             let changes = branch.commit(&memory).unwrap();
             prop_assert_eq!(&branch.changes(&disk), &changes);
             disk.commit(&changes).unwrap();
-            compare(&memory, &model);
-            compare(&disk, &model);
+            compare(&*memory.snapshot().unwrap(), &model);
+            compare(&*disk.snapshot().unwrap(), &model);
         }
         let found = memory.verify(&Sequential, &mut |_, _| {}).unwrap();
         prop_assert_eq!(&found.difference, &None);
         prop_assert_eq!(found.payments as usize, model.blocks.iter().map(|b| b.transactions.len()).sum::<usize>());
         prop_assert_eq!(disk.verify(&Sequential, &mut |_, _| {}).unwrap(), found);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
+
+    /// A store that lags behind, with what it has yet to write above it, answers like one
+    /// that has written everything; and so it does at every step of catching up.
+    #[test]
+    fn a_store_with_change_sets_above_it_agrees_with_a_naive_replay(
+        steps in proptest::collection::vec((step(), 0..4_usize), 1..8)
+    ) {
+        let whole = MemoryStore::new(params());
+        let lagging = MemoryStore::new(params());
+        let (mut ahead, mut model) = (Ahead::default(), Model::default());
+        for (number, (step, writes)) in (1..).zip(steps) {
+            let branch = take(step, number, &mut model, &whole);
+            ahead.push(Arc::new(branch.commit(&whole).unwrap()));
+            compare(&ahead.above(&*lagging.snapshot().unwrap()).unwrap(), &model);
+            let everything = ahead.clone();
+            for _ in 0..writes {
+                let Some((count, changes)) = ahead.first_step() else { break };
+                lagging.commit(&changes).unwrap();
+                ahead.written(count);
+                let late = lagging.snapshot().unwrap();
+                compare(&ahead.above(&*late).unwrap(), &model);
+                compare(&everything.above(&*late).unwrap(), &model);
+            }
+        }
     }
 }
