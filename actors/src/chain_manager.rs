@@ -1,45 +1,59 @@
 //! The ChainManager: the only writer of chain state. The miner and the fork resolver hand
 //! it blocks; everybody learns from it, and only from it, that the active chain changed.
 //!
-//! It takes one branch at a time from start to end, so that no two changes interleave:
-//! judged on a worker, written and synced on the store's thread, and only then announced.
-//! It never touches the network, and never announces what is not on the disk.
+//! It judges one branch at a time, on a worker, and never waits for the disk to judge the
+//! next: the Miner hears of a better chain at once, so that it searches the next block while
+//! this one is written and synced on the store's thread. Everybody else hears of it after
+//! that. It never touches the network, and never announces what is not on the disk.
 
 mod judge;
+mod pipeline;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     env::Env,
-    messages::{BranchConnected, ChainError, ConnectBranch, SubmitBlock, TipChanged},
+    messages::{BestChanged, BranchConnected, ChainError, ConnectBranch, SubmitBlock, TipChanged},
     view::ChainView,
 };
 use actix::prelude::*;
+use futures::future::LocalBoxFuture;
 use judge::{InvalidBlocks, Judge, Judgement};
 use mvb_protocol::{
     block::Block,
     chain::{ChangeSet, StoreError, Tip},
-    hash::BlockId,
     mutant,
 };
-use std::{future::Future, sync::Arc};
+use pipeline::{Pipeline, Request};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Whom the manager tells of changes.
+#[derive(Clone, Default)]
+pub struct ChainPorts {
+    /// The miner, where there is one, of each better chain before it is written.
+    pub miner: Option<Recipient<BestChanged>>,
+    /// Who hears of each change once it is synced, in this order: TransactionIntake,
+    /// GossipBroadcaster, ForkResolver.
+    pub listeners: Vec<Recipient<TipChanged>>,
+}
 
 /// The actor.
 pub struct ChainManager {
     env: Env,
-    listeners: Vec<Recipient<TipChanged>>,
+    ports: ChainPorts,
+    pipeline: Pipeline,
     /// Copied on write, because a worker may still be reading it.
     invalid: Arc<InvalidBlocks>,
     view: ChainView,
 }
 
 impl ChainManager {
-    /// A manager of the Env's store. `listeners` hear of each change in this order:
-    /// TransactionIntake, Miner, GossipBroadcaster, ForkResolver.
+    /// A manager of the Env's store.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn new(env: Env, listeners: Vec<Recipient<TipChanged>>) -> Result<Self, StoreError> {
+    pub fn new(env: Env, ports: ChainPorts) -> Result<Self, StoreError> {
         let snapshot = env.store.snapshot()?;
         let tip = snapshot.tip()?;
         let block = snapshot.block(&tip.id)?;
@@ -57,7 +71,8 @@ impl ChainManager {
         env.view.chain.send_replace(view.clone());
         Ok(Self {
             env,
-            listeners,
+            ports,
+            pipeline: Pipeline::default(),
             invalid: Arc::default(),
             view,
         })
@@ -69,82 +84,148 @@ impl Actor for ChainManager {
 }
 
 impl Handler<SubmitBlock> for ChainManager {
-    type Result = AtomicResponse<Self, Result<Tip, ChainError>>;
+    type Result = ResponseFuture<Result<Tip, ChainError>>;
 
-    fn handle(&mut self, message: SubmitBlock, _: &mut Self::Context) -> Self::Result {
-        let id = message.block.id();
-        let adopted = self.adopt(vec![message.block]);
-        AtomicResponse::new(Box::pin(
-            adopted
-                .into_actor(self)
-                .map(move |adopted, manager, _| Ok(manager.finish(Some(id), adopted)?.tip)),
-        ))
+    fn handle(&mut self, message: SubmitBlock, ctx: &mut Self::Context) -> Self::Result {
+        let connected = self.take_in(vec![message.block], ctx);
+        Box::pin(async move { Ok(connected.await?.tip) })
     }
 }
 
 impl Handler<ConnectBranch> for ChainManager {
-    type Result = AtomicResponse<Self, Result<BranchConnected, ChainError>>;
+    type Result = ResponseFuture<Result<BranchConnected, ChainError>>;
 
-    fn handle(&mut self, message: ConnectBranch, _: &mut Self::Context) -> Self::Result {
-        let last = message.blocks.last().map(|block| block.id());
-        let adopted = self.adopt(message.blocks);
-        AtomicResponse::new(Box::pin(
-            adopted
-                .into_actor(self)
-                .map(move |adopted, manager, _| manager.finish(last, adopted)),
-        ))
+    fn handle(&mut self, message: ConnectBranch, ctx: &mut Self::Context) -> Self::Result {
+        self.take_in(message.blocks, ctx)
     }
 }
 
 impl ChainManager {
-    /// Judges a branch and writes what it changes. The store is synced when this is done.
-    fn adopt(
-        &self,
+    /// Takes a branch in. The future is ready when it has been refused, or adopted and
+    /// synced.
+    fn take_in(
+        &mut self,
         branch: Vec<Arc<Block>>,
-    ) -> impl Future<Output = Result<Judgement, StoreError>> + 'static {
-        let env = self.env.clone();
-        let judge = Judge::new(&env, self.invalid.clone());
-        async move {
-            let judgement = env.compute(move || judge.judge(branch)).await?;
-            if let Some(changes) = &judgement.changes {
-                let commit = env.commit(changes.clone());
+        ctx: &mut Context<Self>,
+    ) -> LocalBoxFuture<'static, Result<BranchConnected, ChainError>> {
+        let (reply, outcome) = oneshot::channel();
+        self.pipeline.push(Request { branch, reply });
+        self.advance(ctx);
+        Box::pin(async move {
+            match outcome.await {
+                Ok(outcome) => outcome,
+                // The manager is gone, so the node is going down.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+
+    /// Gives the worker and the writer something to do, if they are free and there is some.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        if let Some(branch) = self.pipeline.next_to_judge() {
+            let ahead = self.pipeline.ahead().clone();
+            let judge = Judge::new(&self.env, self.invalid.clone(), ahead);
+            let judged = self.env.compute(move || judge.judge(branch));
+            ctx.spawn(
+                judged
+                    .into_actor(self)
+                    .map(|judgement, manager, ctx| manager.judged(judgement, ctx)),
+            );
+        }
+        if let Some(changes) = self.pipeline.next_to_write() {
+            let commit = self.env.commit(changes.clone());
+            let written = async move {
                 match () {
                     () if mutant!(AnnouncedUnsynced) => drop(tokio::task::spawn_local(commit)),
                     () if mutant!(FailedCommitCounts) => drop(commit.await),
                     () => commit.await?,
                 }
-            }
-            Ok(judgement)
+                Ok(())
+            };
+            ctx.spawn(
+                written
+                    .into_actor(self)
+                    .map(move |result, manager, ctx| manager.written(&changes, result, ctx)),
+            );
         }
     }
 
-    /// Announces a change and says what became of the branch that ended in `last`.
-    fn finish(
-        &mut self,
-        last: Option<BlockId>,
-        adopted: Result<Judgement, StoreError>,
-    ) -> Result<BranchConnected, ChainError> {
-        let judgement = adopted.inspect_err(report_failure)?;
+    /// A branch has been judged: a better chain is told to the miner and written, anything
+    /// else is answered.
+    fn judged(&mut self, judgement: Result<Judgement, StoreError>, ctx: &mut Context<Self>) {
+        if let Some(request) = self.pipeline.judged() {
+            match judgement {
+                Ok(judgement) => self.conclude(request, judgement),
+                Err(error) => {
+                    report_failure(&error);
+                    drop(request.reply.send(Err(error.into())));
+                }
+            }
+        }
+        self.advance(ctx);
+    }
+
+    fn conclude(&mut self, request: Request, judgement: Judgement) {
         if judgement.rejected.is_some() {
             Arc::make_mut(&mut self.invalid).learn(&judgement);
         }
-        if let Some(changes) = judgement.changes {
-            self.announce(&changes);
-            return Ok(BranchConnected {
-                tip: changes.tip,
-                rejected: judgement.rejected,
+        let Judgement {
+            tip,
+            changes,
+            rejected,
+            ..
+        } = judgement;
+        if let Some(changes) = changes {
+            let tip = changes.tip;
+            let connected = BranchConnected { tip, rejected };
+            self.pipeline.adopt(changes, connected, request.reply);
+            self.tell_miner(BestChanged::Validated {
+                tip,
+                ahead: self.pipeline.ahead().clone(),
             });
+            return;
         }
-        match (judgement.rejected, last) {
+        let last = request.branch.last().map(|block| block.id());
+        let outcome = match (rejected, last) {
             (Some((id, error)), _) => Err(ChainError::Rejected { id, error }),
-            (None, Some(id)) => Err(ChainError::NotBetter {
-                id,
-                tip: judgement.tip.id,
-            }),
+            (None, Some(id)) => Err(ChainError::NotBetter { id, tip: tip.id }),
             (None, None) => Ok(BranchConnected {
-                tip: judgement.tip,
+                tip,
                 rejected: None,
             }),
+        };
+        drop(request.reply.send(outcome));
+    }
+
+    /// The store has synced a step, which everybody may know now, or it has failed.
+    fn written(
+        &mut self,
+        changes: &ChangeSet,
+        result: Result<(), StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        match result {
+            Ok(()) => {
+                self.announce(changes);
+                for (reply, connected) in self.pipeline.written() {
+                    drop(reply.send(Ok(connected)));
+                }
+            }
+            Err(error) => {
+                report_failure(&error);
+                let waiting = self.pipeline.retract();
+                self.tell_miner(BestChanged::Retracted { tip: self.view.tip });
+                for reply in waiting {
+                    drop(reply.send(Err(error.clone().into())));
+                }
+            }
+        }
+        self.advance(ctx);
+    }
+
+    fn tell_miner(&self, message: BestChanged) {
+        if let Some(miner) = &self.ports.miner {
+            miner.do_send(message);
         }
     }
 
@@ -165,7 +246,7 @@ impl ChainManager {
             connected: changes.connect.as_slice().into(),
             accounts: Arc::new(changes.accounts.clone()),
         };
-        for listener in &self.listeners {
+        for listener in &self.ports.listeners {
             listener.do_send(changed.clone());
         }
         log_change(changes, self.view.payments);

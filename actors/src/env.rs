@@ -6,6 +6,7 @@
 use crate::{verified_cache::VerifiedCache, view::View};
 use futures::future::LocalBoxFuture;
 use mvb_protocol::{
+    ahead::Ahead,
     block::Header,
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
     numbers::Timestamp,
@@ -258,6 +259,19 @@ impl Env {
     {
         let store = self.store.clone();
         self.compute(move || job(&*store.snapshot()?))
+    }
+
+    /// The same for the chain as it will be once what is `ahead` of the store is written.
+    pub fn read_ahead<T, F>(
+        &self,
+        ahead: Ahead,
+        job: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn ChainSnapshot) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.read(move |chain| job(&ahead.above(chain)?))
     }
 }
 

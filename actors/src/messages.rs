@@ -8,6 +8,7 @@
 use actix::prelude::*;
 use mvb_protocol::{
     address::Address,
+    ahead::Ahead,
     amount::Amount,
     block::Block,
     chain::{Account, ChainBlock, StoreError, Tip},
@@ -150,6 +151,8 @@ pub struct TransactionAccepted {
 pub struct SelectTransactions {
     /// The most bytes over the fixed layouts.
     pub max_bytes: usize,
+    /// What the store has yet to write of the chain that the block extends.
+    pub ahead: Ahead,
 }
 
 /// Payments in an order in which they apply to the chain at `tip`.
@@ -161,9 +164,9 @@ pub struct Selection {
     pub transactions: Vec<Arc<Verified<Transaction>>>,
 }
 
-/// From ChainManager to everybody, in the order TransactionIntake, Miner,
-/// GossipBroadcaster, ForkResolver: the active chain changed, and the change is synced.
-/// Sent with `do_send`: it is never lost, and there are few.
+/// From ChainManager to TransactionIntake, GossipBroadcaster and ForkResolver, in this order:
+/// the active chain changed, and the change is synced. Sent with `do_send`: it is never lost,
+/// and there are few.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct TipChanged {
@@ -177,6 +180,26 @@ pub struct TipChanged {
     pub connected: Arc<[Arc<ChainBlock>]>,
     /// Every account that changed, with its new state.
     pub accounts: Arc<BTreeMap<Address, Account>>,
+}
+
+/// From ChainManager to Miner alone: the block to build on is another one. It runs before
+/// [`TipChanged`] and may be taken back, so nobody outside may learn of it. Sent with
+/// `do_send`: it is never lost, and there are few.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub enum BestChanged {
+    /// A better chain was found valid; what it changes is being written and synced.
+    Validated {
+        /// Where the chain will end.
+        tip: Tip,
+        /// What the store has yet to write up to there.
+        ahead: Ahead,
+    },
+    /// The store could not write it: the chain still ends here.
+    Retracted {
+        /// The synced tip.
+        tip: Tip,
+    },
 }
 
 /// To ChainManager from Miner, awaited: a block found here.

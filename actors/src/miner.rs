@@ -1,22 +1,24 @@
 //! The Miner: builds the next block, has the searcher look for its nonce, and submits what
 //! is found. It owns the job at hand; the search threads are the Env's.
 //!
-//! "Mining stops immediately": the first thing its TipChanged handler does is
+//! "Mining stops immediately": the first thing its BestChanged handler does is
 //! `searcher.stop()`, one atomic addition that every search thread reads between batches.
-//! It never blocks, never reads a mempool by itself and never writes to the chain.
+//! It builds on the best chain as soon as that is found valid, while the disk still writes
+//! it. It never blocks, never reads a mempool by itself and never writes to the chain.
 
 pub mod template;
 
 use crate::{
     env::{Env, SearchJob},
     messages::{
-        SelectTransactions, Selection, SubmitBlock, SyncChanged, TipChanged, TransactionAccepted,
+        BestChanged, SelectTransactions, Selection, SubmitBlock, SyncChanged, TransactionAccepted,
     },
     view::{MiningState, MiningView},
 };
 use actix::prelude::*;
 use mvb_protocol::{
     address::Address,
+    ahead::Ahead,
     block::{Block, HEADER_BYTES, Header, REWARD_BYTES},
     chain::{StoreError, Tip},
     mutant,
@@ -71,7 +73,9 @@ pub struct Miner {
     env: Env,
     config: MinerConfig,
     ports: MinerPorts,
+    /// The block to build on, and what the store has yet to write up to it.
     tip: Tip,
+    ahead: Ahead,
     /// Number of the newest request for a template; an answer to an older one is late.
     request: u64,
     /// Number of the newest search; what an older one found is late.
@@ -162,6 +166,7 @@ impl Miner {
             config,
             ports,
             tip,
+            ahead: Ahead::default(),
             request: 0,
             search: 0,
             searching: None,
@@ -195,16 +200,27 @@ impl Actor for Miner {
     }
 }
 
-impl Handler<TipChanged> for Miner {
+impl Handler<BestChanged> for Miner {
     type Result = ();
 
-    fn handle(&mut self, message: TipChanged, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: BestChanged, ctx: &mut Self::Context) {
         // Nothing may stand before this line: it is what stops the search threads.
         self.env.searcher.stop();
         self.rate.search_ended(Instant::now());
-        self.tip = message.tip;
-        if !mutant!(MinerKeepsJob) {
-            self.next_job(ctx);
+        match message {
+            BestChanged::Validated { tip, ahead } => {
+                (self.tip, self.ahead) = (tip, ahead);
+                if !mutant!(MinerKeepsJob) {
+                    self.next_job(ctx);
+                }
+            }
+            BestChanged::Retracted { tip } => {
+                (self.tip, self.ahead) = (tip, Ahead::default());
+                // Whatever was asked for is for a block that will not be.
+                self.request += 1;
+                self.searching = None;
+                self.retry_later(ctx);
+            }
         }
     }
 }
@@ -317,18 +333,19 @@ impl Miner {
         }
         let request = self.request;
         let room = self.env.params.max_block_bytes as usize - HEADER_BYTES - REWARD_BYTES;
-        let selection = self
-            .ports
-            .intake
-            .send(SelectTransactions { max_bytes: room });
-        let (env, reward_to, tip) = (self.env.clone(), self.config.reward_to, self.tip);
+        let selection = self.ports.intake.send(SelectTransactions {
+            max_bytes: room,
+            ahead: self.ahead.clone(),
+        });
+        let (env, reward_to) = (self.env.clone(), self.config.reward_to);
+        let (tip, ahead) = (self.tip, self.ahead.clone());
         let template = async move {
             let selection = selection.await.ok()?;
             if selection.tip != tip.id {
-                // The chain has moved on and TipChanged is on its way.
+                // The chain has moved on and BestChanged is on its way.
                 return None;
             }
-            Some(build(env, reward_to, selection).await)
+            Some(build(env, reward_to, selection, ahead).await)
         };
         ctx.spawn(
             template
@@ -401,9 +418,10 @@ async fn build(
     env: Env,
     reward_to: Address,
     selection: Selection,
+    ahead: Ahead,
 ) -> Result<Result<Template, NoTemplate>, StoreError> {
     let (params, extra_nonce, now) = (env.params.clone(), env.random.next_u64(), env.clock.now());
-    env.read(move |chain| {
+    env.read_ahead(ahead, move |chain| {
         let parent =
             HeaderChain::ending_at(chain, &params, selection.tip).map_err(|error| match error {
                 ValidationError::Store(error) => error,

@@ -14,7 +14,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use mvb_protocol::{
     address::Address,
     block::{Block, Header, Reward},
-    chain::{ChainStore, Tip},
+    chain::{ChainStore, ChangeSet, Tip},
     connect::connect,
     hash::{BlockId, ContentRoot},
     numbers::Timestamp,
@@ -228,17 +228,21 @@ impl TestChain {
 
     /// Makes it the active chain of a store.
     pub fn commit_to(&self, store: &MemoryStore) {
+        if let Some(changes) = self.changes(store) {
+            store.commit(&changes).unwrap();
+        }
+    }
+
+    /// What a store has to write to make it the active chain.
+    pub fn changes(&self, store: &MemoryStore) -> Option<ChangeSet> {
         let branch: Vec<_> = self
             .blocks
             .iter()
             .map(|block| verify_block(block.clone(), &self.params).unwrap())
             .collect();
-        let changes = connect(&*store.snapshot().unwrap(), &self.params, &branch, NOW)
+        connect(&*store.snapshot().unwrap(), &self.params, &branch, NOW)
             .unwrap()
-            .changes;
-        if let Some(changes) = changes {
-            store.commit(&changes).unwrap();
-        }
+            .changes
     }
 }
 

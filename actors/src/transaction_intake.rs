@@ -28,7 +28,7 @@ use actix::{
 use limits::SourceLimits;
 use mempool::{Coverage, Limits, Mempool, MempoolIndex};
 use mvb_protocol::{
-    chain::Account,
+    chain::{Account, StoreError},
     hash::{TxId, Wid},
     mutant,
     transaction::{Transaction, TransactionError, Verified},
@@ -210,8 +210,9 @@ impl Handler<SelectTransactions> for TransactionIntake {
 
     fn handle(&mut self, message: SelectTransactions, _: &mut Self::Context) -> Self::Result {
         let candidates = self.pool.candidates(message.max_bytes);
-        let known = self.env.view.chain.borrow().tip.id;
-        let selection = self.env.read(move |chain| {
+        let synced = self.env.view.chain.borrow().tip;
+        let known = message.ahead.tip().unwrap_or(synced).id;
+        let selection = self.env.read_ahead(message.ahead, move |chain| {
             Ok(Selection {
                 tip: chain.tip()?.id,
                 transactions: candidates.choose(chain)?,
@@ -219,7 +220,10 @@ impl Handler<SelectTransactions> for TransactionIntake {
         });
         Box::pin(async move {
             selection.await.unwrap_or_else(|error| {
-                tracing::error!(%error, "cannot choose payments");
+                // A miner that asks on top of what was taken back is told so any moment.
+                if !matches!(error, StoreError::Stale { .. }) {
+                    tracing::error!(%error, "cannot choose payments");
+                }
                 Selection {
                     tip: known,
                     transactions: Vec::new(),

@@ -5,7 +5,7 @@
 use actix::prelude::*;
 use mvb_actors::{
     block_server::{BlockServer, BlockServerConfig},
-    chain_manager::ChainManager,
+    chain_manager::{ChainManager, ChainPorts},
     datagrams::{self, DatagramPorts},
     env::{Channel, Env},
     fork_resolver::{ForkResolver, ResolverConfig, ResolverPorts},
@@ -106,10 +106,15 @@ pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node
     let (gossip, resolver) = (gossip_context.address(), resolver_context.address());
     let miner = matches!(role, Role::Miner(_)).then(|| miner_context.address());
 
-    let mut listeners = vec![intake.clone().recipient()];
-    listeners.extend(miner.clone().map(|miner| miner.recipient()));
-    listeners.extend([gossip.clone().recipient(), resolver.clone().recipient()]);
-    let chain_manager = ChainManager::new(env.clone(), listeners)?;
+    let ports = ChainPorts {
+        miner: miner.clone().map(|miner| miner.recipient()),
+        listeners: vec![
+            intake.clone().recipient(),
+            gossip.clone().recipient(),
+            resolver.clone().recipient(),
+        ],
+    };
+    let chain_manager = ChainManager::new(env.clone(), ports)?;
 
     if let Role::Miner(config) = role {
         let ports = MinerPorts {

@@ -10,12 +10,12 @@
 use actix::prelude::*;
 use futures::future::LocalBoxFuture;
 use mvb_actors::{
-    chain_manager::ChainManager,
+    chain_manager::{ChainManager, ChainPorts},
     env::{
         BoxStream, Channel, Datagrams, Env, Listener, NoOutbox, OnFound, RandomStream, SearchJob,
         Searcher, Transport,
     },
-    messages::{SelectTransactions, Selection, SubmitBlock, TipChanged},
+    messages::{BestChanged, SelectTransactions, Selection, SubmitBlock},
     miner::{
         Miner, MinerConfig, MinerPorts,
         template::{Ingredients, Template},
@@ -119,11 +119,15 @@ async fn measure(threads: usize) -> Vec<Duration> {
         view: Rc::new(View::new(Tip::genesis(params.genesis_id()))),
     };
     let (announced, announcements) = mpsc::channel();
-    let probe = Probe(announced).start();
     let intake = EmptyMempool { env: env.clone() }.start();
     let miner_context = Context::<Miner>::new();
     let miner = miner_context.address();
-    let chain = ChainManager::new(env.clone(), vec![probe.recipient(), miner.recipient()])
+    let probe = Probe(announced, miner.recipient()).start();
+    let chain_ports = ChainPorts {
+        miner: Some(probe.recipient()),
+        listeners: Vec::new(),
+    };
+    let chain = ChainManager::new(env.clone(), chain_ports)
         .expect("a memory store can be read")
         .start();
     let ports = MinerPorts {
@@ -192,18 +196,19 @@ fn blocks(params: &ChainParams) -> Vec<Arc<Block>> {
         .collect()
 }
 
-/// Stands first among the ChainManager's listeners and notes when it is told.
-struct Probe(mpsc::Sender<Instant>);
+/// Stands between the ChainManager and the Miner, notes when it is told, and passes it on.
+struct Probe(mpsc::Sender<Instant>, Recipient<BestChanged>);
 
 impl Actor for Probe {
     type Context = Context<Self>;
 }
 
-impl Handler<TipChanged> for Probe {
+impl Handler<BestChanged> for Probe {
     type Result = ();
 
-    fn handle(&mut self, _: TipChanged, _: &mut Self::Context) {
+    fn handle(&mut self, message: BestChanged, _: &mut Self::Context) {
         let _ = self.0.send(Instant::now());
+        self.1.do_send(message);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Decides what a branch of blocks changes. Called by the chain manager on a worker
-//! thread; it reads a snapshot and never writes.
+//! thread; it reads a snapshot, and what is still to be written above it, and never writes.
 //!
 //! The order is that of cost: links and proof of work of the whole branch, then whether
 //! its work is enough to matter, then bodies, then signatures across all blocks at once,
@@ -7,6 +7,7 @@
 
 use crate::{env::Env, recent::Recent, verified_cache::VerifiedCache};
 use mvb_protocol::{
+    ahead::Ahead,
     block::Block,
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError, Tip},
     connect::connect,
@@ -83,6 +84,7 @@ pub struct Judge {
     verified: Arc<VerifiedCache>,
     parallel: Arc<dyn Parallel + Send + Sync>,
     invalid: Arc<InvalidBlocks>,
+    ahead: Ahead,
     now: Timestamp,
 }
 
@@ -116,14 +118,16 @@ impl<T> Running<T> {
 }
 
 impl Judge {
-    /// A judge with this moment's clock and memory.
-    pub fn new(env: &Env, invalid: Arc<InvalidBlocks>) -> Self {
+    /// A judge with this moment's clock and memory, for the chain as it will be once what is
+    /// `ahead` of the store is written.
+    pub fn new(env: &Env, invalid: Arc<InvalidBlocks>, ahead: Ahead) -> Self {
         Self {
             store: env.store.clone(),
             params: env.params.clone(),
             verified: env.verified.clone(),
             parallel: env.workers.parallel(),
             invalid,
+            ahead,
             now: env.clock.now(),
         }
     }
@@ -133,10 +137,11 @@ impl Judge {
     /// # Errors
     /// Only when the store cannot be read; what is wrong with a block is in the judgement.
     pub fn judge(&self, branch: Vec<Arc<Block>>) -> Result<Judgement, StoreError> {
-        let snapshot = self.store.snapshot()?;
+        let stored = self.store.snapshot()?;
+        let snapshot = self.ahead.above(&*stored)?;
         let tip = snapshot.tip()?;
         let ids: Vec<BlockId> = branch.iter().map(|block| block.id()).collect();
-        let (headers, end) = self.check_headers(&*snapshot, branch, &ids)?;
+        let (headers, end) = self.check_headers(&snapshot, branch, &ids)?;
         let proven: Vec<BlockId> = ids[..headers.blocks.len()].to_vec();
         let unchanged = |rejected| Judgement {
             tip,
@@ -148,7 +153,7 @@ impl Judge {
             return Ok(unchanged(headers.rejected));
         }
         let verified = self.verify(headers);
-        let connection = connect(&*snapshot, &self.params, &verified.blocks, self.now)?;
+        let connection = connect(&snapshot, &self.params, &verified.blocks, self.now)?;
         let rejected = connection.rejected.or(verified.rejected);
         let descendants = match &rejected {
             Some((id, _)) => proven

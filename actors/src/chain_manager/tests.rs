@@ -1,5 +1,7 @@
 //! The real ChainManager on a store in memory, with probes for its listeners.
 
+mod overlap;
+
 use super::*;
 use crate::{
     env::Workers,
@@ -10,7 +12,7 @@ use mvb_protocol::{
     amount::Amount,
     block::Reward,
     chain::ChainStore,
-    hash::ContentRoot,
+    hash::{BlockId, ContentRoot},
     keys::{Curve, SecretKey, Signature},
     numbers::{Sequence, Timestamp},
     transaction::{Payment, Transaction},
@@ -22,18 +24,23 @@ struct Fixture {
     world: World,
     manager: Addr<ChainManager>,
     changes: Seen<TipChanged>,
+    best: Seen<BestChanged>,
 }
 
 impl Fixture {
     fn on(world: World) -> Self {
         let (listener, changes) = probe();
-        let manager = ChainManager::new(world.env.clone(), vec![listener])
-            .unwrap()
-            .start();
+        let (miner, best) = probe();
+        let ports = ChainPorts {
+            miner: Some(miner),
+            listeners: vec![listener],
+        };
+        let manager = ChainManager::new(world.env.clone(), ports).unwrap().start();
         Self {
             world,
             manager,
             changes,
+            best,
         }
     }
 

@@ -6,7 +6,7 @@ mod scripted;
 
 use super::*;
 use crate::{
-    chain_manager::ChainManager,
+    chain_manager::{ChainManager, ChainPorts},
     messages::SubmitBlock,
     testing::{Seen, TestChain, World, address, easy_params, local, probe, until},
 };
@@ -38,10 +38,11 @@ impl Fixture {
         let (listener, changes) = probe();
         let (miner, sync) = probe();
         let context = Context::<ForkResolver>::new();
-        let listeners = vec![listener, context.address().recipient()];
-        let manager = ChainManager::new(world.env.clone(), listeners)
-            .unwrap()
-            .start();
+        let ports = ChainPorts {
+            miner: None,
+            listeners: vec![listener, context.address().recipient()],
+        };
+        let manager = ChainManager::new(world.env.clone(), ports).unwrap().start();
         let ports = ResolverPorts {
             chain: manager.clone().recipient(),
             miner: Some(miner),

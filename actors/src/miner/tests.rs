@@ -10,6 +10,7 @@ use crate::{
 };
 use mvb_protocol::{
     amount::Amount,
+    chain::ChainSnapshot,
     hash::BlockId,
     keys::{Curve, SecretKey},
     numbers::{Sequence, Timestamp},
@@ -86,9 +87,13 @@ impl Fixture {
         world.env.searcher = searcher.clone();
         let payments = Pool::default();
         let (pool, store) = (payments.clone(), world.env.store.clone());
-        let (intake, _) = answering(move |_: &SelectTransactions| Selection {
-            tip: store.snapshot().unwrap().tip().unwrap().id,
-            transactions: pool.borrow().clone(),
+        let (intake, _) = answering(move |message: &SelectTransactions| {
+            let stored = store.snapshot().unwrap();
+            let chain = message.ahead.above(&*stored).unwrap();
+            Selection {
+                tip: chain.tip().unwrap().id,
+                transactions: pool.borrow().clone(),
+            }
         });
         let (chain, submitted) = answering(move |message: &SubmitBlock| {
             let id = message.block.id();
@@ -134,16 +139,22 @@ impl Fixture {
     }
 
     /// The store learns of a chain; the miner is still to be told.
-    fn commit(&self, chain: &TestChain) -> TipChanged {
-        let previous = self.world.tip();
+    fn commit(&self, chain: &TestChain) -> BestChanged {
         chain.commit_to(&self.world.store);
-        TipChanged {
-            previous,
+        BestChanged::Validated {
             tip: chain.tip(),
-            disconnected: Arc::new([]),
-            connected: Arc::new([]),
-            accounts: Arc::default(),
+            ahead: Ahead::default(),
         }
+    }
+
+    /// The miner learns of a chain that the store has yet to write, as from the ChainManager.
+    async fn validate(&self, chain: &TestChain) {
+        let mut ahead = Ahead::default();
+        let changes = chain.changes(&self.world.store).expect("it is better");
+        ahead.push(Arc::new(changes));
+        let tip = chain.tip();
+        let message = BestChanged::Validated { tip, ahead };
+        self.miner.send(message).await.unwrap();
     }
 }
 
@@ -234,6 +245,53 @@ async fn a_better_tip_stops_the_search_before_anything_else_and_moves_on_to_its_
         );
         fixture.searching(2).await;
         assert_eq!(fixture.searcher.job(1).header.previous, chain.tip().id);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_child_of_a_block_is_searched_while_the_disk_still_writes_the_block() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        fixture.searching(1).await;
+        let chain = TestChain::new(&params).and(2, 1);
+        fixture.validate(&chain).await;
+        fixture.searching(2).await;
+        let job = fixture.searcher.job(1);
+        assert_eq!(job.header.previous, chain.tip().id);
+        assert_eq!(fixture.world.tip().height.0, 0, "nothing is written yet");
+        // The disk has caught up, which is no news to the miner.
+        chain.commit_to(&fixture.world.store);
+        fixture.searcher.solve(1);
+        until("the child is submitted", || {
+            fixture.submitted.borrow().len() == 1
+        })
+        .await;
+        assert_eq!(fixture.searcher.stops.get(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_disk_could_not_write_is_not_built_on_and_mining_goes_on_below_it_after_a_pause() {
+    local(async {
+        let params = easy_params();
+        let fixture = Fixture::new(World::new(&params), true);
+        let synced = fixture.world.tip();
+        fixture.searching(1).await;
+        let chain = TestChain::new(&params).and(1, 1);
+        fixture.validate(&chain).await;
+        fixture.searching(2).await;
+        let retracted = tokio::time::Instant::now();
+        let message = BestChanged::Retracted { tip: synced };
+        fixture.miner.send(message).await.unwrap();
+        assert_eq!(fixture.searcher.stops.get(), 2, "stopped at once");
+        fixture.searcher.solve(1);
+        fixture.searching(3).await;
+        assert!(retracted.elapsed() >= PAUSE);
+        assert_eq!(fixture.searcher.job(2).header.previous, synced.id);
+        assert!(fixture.submitted.borrow().is_empty());
     })
     .await;
 }

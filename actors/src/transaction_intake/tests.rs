@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::{InlineWorkers, Seen, TestChain, World, easy_params, local, probe};
 use mvb_protocol::{
     address::Address,
+    ahead::Ahead,
     amount::Amount,
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
     connect::connect,
@@ -194,8 +195,8 @@ impl Rig {
         self.request(transaction, PEER).await
     }
 
-    /// Makes `chain` the active one and tells the intake.
-    async fn adopt(&mut self, chain: TestChain) {
+    /// What the store has to write to make `chain` the active one.
+    fn changes(&self, chain: &TestChain) -> ChangeSet {
         let common = self.chain.blocks.iter().zip(&chain.blocks);
         let common = common.take_while(|(ours, theirs)| ours == theirs).count();
         let params = &chain.params;
@@ -205,8 +206,12 @@ impl Rig {
             .collect();
         let snapshot = self.world.store.snapshot().unwrap();
         let changes = connect(&*snapshot, params, &branch, crate::testing::NOW).unwrap();
-        let changes = changes.changes.expect("the chain is better");
-        drop(snapshot);
+        changes.changes.expect("the chain is better")
+    }
+
+    /// Makes `chain` the active one and tells the intake.
+    async fn adopt(&mut self, chain: TestChain) {
+        let changes = self.changes(&chain);
         self.world.store.commit(&changes).unwrap();
         self.chain = chain;
         self.intake.do_send(TipChanged {
@@ -233,9 +238,15 @@ impl Rig {
 
     /// The payments for the next block.
     async fn choose(&self) -> Vec<TxId> {
-        let select = SelectTransactions { max_bytes: 1 << 20 };
-        let selection = self.intake.send(select).await.unwrap();
+        let selection = self.select(Ahead::default()).await;
         selection.transactions.iter().map(|t| t.id()).collect()
+    }
+
+    /// The payments for the block after what is ahead of the store.
+    async fn select(&self, ahead: Ahead) -> Selection {
+        let max_bytes = 1 << 20;
+        let select = SelectTransactions { max_bytes, ahead };
+        self.intake.send(select).await.unwrap()
     }
 
     fn announced(&self) -> Vec<TxId> {
@@ -576,11 +587,39 @@ async fn a_selection_names_the_tip_it_applies_to() {
         let [first, second] = [payment(1, 0, 4), payment(1, 1, 4)];
         rig.submit(&second).await.unwrap();
         rig.submit(&first).await.unwrap();
-        let select = SelectTransactions { max_bytes: 1 << 20 };
-        let selection = rig.intake.send(select).await.unwrap();
+        let selection = rig.select(Ahead::default()).await;
         assert_eq!(selection.tip, rig.chain.tip().id);
         let ids: Vec<TxId> = selection.transactions.iter().map(|t| t.id()).collect();
         assert_eq!(ids, [first.id(), second.id()]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn payments_of_a_block_that_is_not_written_yet_are_not_chosen_again() {
+    local(async {
+        let rig = Rig::new(funded(2));
+        let [first, second, other] = [payment(1, 0, 4), payment(1, 1, 4), payment(2, 0, 4)];
+        for payment in [&first, &second, &other] {
+            rig.submit(payment).await.unwrap();
+        }
+        let next = with_payments(&rig.chain, &[&first, &other]);
+        let mut ahead = Ahead::default();
+        ahead.push(Arc::new(rig.changes(&next)));
+        let selection = rig.select(ahead.clone()).await;
+        assert_eq!(selection.tip, next.tip().id);
+        let ids: Vec<TxId> = selection.transactions.iter().map(|t| t.id()).collect();
+        assert_eq!(ids, [second.id()]);
+        // The block may yet be taken back, so all of them still wait.
+        assert_eq!(rig.choose().await.len(), 3);
+        // Nothing can be chosen for a block after one that this chain does not lead to.
+        let mut stale = Ahead::default();
+        let last = rig.changes(&with_payments(&rig.chain, &[]));
+        stale.push(Arc::new(ChangeSet {
+            previous: next.tip(),
+            ..last
+        }));
+        assert!(rig.select(stale).await.transactions.is_empty());
     })
     .await;
 }
@@ -644,8 +683,7 @@ async fn a_failing_store_refuses_payments_and_offers_none() {
         store.is_broken.store(true, Relaxed);
         let refused = rig.submit(&payment(1, 1, 4)).await;
         assert_eq!(refused, Err(Refusal::Store(StoreError::Full)));
-        let select = SelectTransactions { max_bytes: 1 << 20 };
-        let selection = rig.intake.send(select).await.unwrap();
+        let selection = rig.select(Ahead::default()).await;
         assert_eq!(selection.tip, rig.chain.tip().id);
         assert!(selection.transactions.is_empty());
         store.is_broken.store(false, Relaxed);
