@@ -1,11 +1,17 @@
-//! The table of kernels, the fastest first, and how one is chosen: by what the CPU can do, or
-//! by name. Whoever holds a [`Kernel`] holds one that this CPU can run.
+//! The table of kernels and how one is chosen: by measuring those that the CPU can run, or by
+//! name. Whoever holds a [`Kernel`] holds one that this CPU can run.
 
+#[cfg(target_arch = "x86_64")]
+use crate::{avx512, hybrid, sha, x86};
 use crate::{
     portable,
-    work::{Hit, Work},
+    work::{HEADER_BYTES, Hit, Work},
 };
-use std::{error, fmt, sync::LazyLock};
+use std::{
+    error, fmt,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// One way to search, which the CPU at hand can run.
 #[derive(Debug)]
@@ -20,15 +26,63 @@ pub struct Kernel {
     search: unsafe fn(&Work, u32, u32, &mut Vec<Hit>),
 }
 
-/// All of them, the fastest first where several can run.
-static KERNELS: [Kernel; 1] = [Kernel {
-    name: "portable",
-    lanes: portable::LANES,
-    roots: 8,
-    needs: "",
-    has: || true,
-    search: portable::search,
-}];
+/// All of them, those that need more first.
+static KERNELS: &[Kernel] = &[
+    #[cfg(target_arch = "x86_64")]
+    Kernel {
+        name: "hybrid",
+        lanes: 8,
+        roots: 4 * hybrid::BLOCK,
+        needs: "AVX-512F, AVX-512VL, SHA and SSE4.1",
+        has: || {
+            is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("sha")
+                && is_x86_feature_detected!("ssse3")
+                && is_x86_feature_detected!("sse4.1")
+        },
+        search: hybrid::search,
+    },
+    #[cfg(target_arch = "x86_64")]
+    Kernel {
+        name: "avx512",
+        lanes: 16,
+        roots: 32,
+        needs: "AVX-512F",
+        has: || is_x86_feature_detected!("avx512f"),
+        search: avx512::search,
+    },
+    #[cfg(target_arch = "x86_64")]
+    Kernel {
+        name: "sha",
+        lanes: sha::LANES,
+        roots: 8 * sha::STREAMS,
+        needs: "SHA and SSE4.1",
+        has: || {
+            is_x86_feature_detected!("sha")
+                && is_x86_feature_detected!("ssse3")
+                && is_x86_feature_detected!("sse4.1")
+        },
+        search: sha::search,
+    },
+    #[cfg(target_arch = "x86_64")]
+    Kernel {
+        name: "avx2",
+        lanes: 8,
+        roots: 32,
+        needs: "AVX2",
+        has: || is_x86_feature_detected!("avx2"),
+        search: x86::search_avx2,
+    },
+    Kernel {
+        name: "portable",
+        lanes: portable::LANES,
+        roots: 32,
+        needs: "",
+        has: || true,
+        search: portable::search,
+    },
+];
 
 /// Why a kernel cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +102,7 @@ pub enum KernelError {
 }
 
 impl Kernel {
-    /// Every kernel there is, the fastest first, or why this CPU cannot run it.
+    /// Every kernel there is, or why this CPU cannot run it.
     pub fn all() -> impl Iterator<Item = Result<&'static Self, KernelError>> {
         static HAS: LazyLock<Vec<bool>> =
             LazyLock::new(|| KERNELS.iter().map(|kernel| (kernel.has)()).collect());
@@ -61,16 +115,36 @@ impl Kernel {
         })
     }
 
-    /// Those this CPU can run, the fastest first.
+    /// Those this CPU can run.
     pub fn available() -> impl Iterator<Item = &'static Self> {
         Self::all().flatten()
     }
 
-    /// The fastest that this CPU can run.
+    /// The fastest that this CPU can run. Which one that is depends on how its makers laid
+    /// out its execution units, so it is measured, once and for a few milliseconds.
     pub fn best() -> &'static Self {
-        Self::available()
-            .next()
-            .expect("every CPU can run the portable kernel")
+        static BEST: LazyLock<&Kernel> = LazyLock::new(|| {
+            let work = measured_work();
+            // The least of several, since whatever disturbs a measurement makes it longer.
+            let rounds = 0..5;
+            let times = rounds
+                .flat_map(|_| Kernel::available().map(|kernel| (kernel.measure(&work), kernel)));
+            let best = times.min_by_key(|(time, _)| *time);
+            best.expect("every CPU can run the portable kernel").1
+        });
+        *BEST
+    }
+
+    /// How long it takes to search some nonces.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how fast a kernel is cannot be known without a clock"
+    )]
+    fn measure(&self, work: &Work) -> Duration {
+        let mut hits = Vec::new();
+        let started = Instant::now();
+        self.search(work, 0, 128, &mut hits);
+        started.elapsed()
     }
 
     /// The kernel of that name.
@@ -100,7 +174,7 @@ impl Kernel {
     }
 
     /// How many headers a work should have for full speed. It searches any number, but each
-    /// adds less; works of a multiple of four leave no register idle.
+    /// adds less. A multiple of eight suits all kernels.
     pub fn roots(&self) -> usize {
         self.roots
     }
@@ -119,6 +193,17 @@ impl Kernel {
             (self.search)(work, first, count, hits);
         }
     }
+}
+
+/// As many headers as any kernel wants, with a target that none will meet.
+fn measured_work() -> Work {
+    let roots = KERNELS.iter().map(|kernel| kernel.roots).max();
+    let headers = (0..roots.unwrap_or(1)).map(|root| {
+        let mut header = [0; HEADER_BYTES];
+        header[0] = root as u8;
+        header
+    });
+    Work::new(&headers.collect::<Vec<_>>(), &[0; 32]).expect("they differ in one byte")
 }
 
 impl fmt::Display for KernelError {
@@ -149,10 +234,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_portable_kernel_is_always_there_and_the_first_is_the_best() {
+    fn the_portable_kernel_is_always_there_and_the_best_is_one_of_those_that_run() {
         assert_eq!(Kernel::by_name("portable").unwrap().name(), "portable");
-        let first = Kernel::available().next().unwrap();
-        assert_eq!(Kernel::best().name(), first.name());
+        let best = Kernel::best().name();
+        assert!(Kernel::available().any(|kernel| kernel.name() == best));
     }
 
     #[test]

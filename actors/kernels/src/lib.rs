@@ -13,12 +13,28 @@
     clippy::needless_range_loop,
     reason = "the recurrences of SHA-256 are written by index, as FIPS 180-4 has them"
 )]
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "some is there for the SHA instructions of x86 only")
+)]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod hybrid;
 mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod plain;
 mod portable;
 mod rounds;
+#[cfg(target_arch = "x86_64")]
+mod sha;
 mod vector;
 mod work;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use kernel::{Kernel, KernelError};
 pub use work::{HEADER_BYTES, Hit, Work, WorkError};

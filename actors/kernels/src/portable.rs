@@ -1,6 +1,7 @@
-//! The vector that needs no particular CPU: an array with plain loops over it, which the
-//! compiler turns into SIMD under every instruction set that has any (SSE2, NEON, AVX2). The
-//! portable kernel is the search over it; other kernels use it with more lanes.
+//! The kernel that every processor can run: the search over the vectors that its architecture
+//! always has (SSE2, NEON), and elsewhere over plain arrays, from whose loops the compiler
+//! makes what there is. It is not left to make SSE2 of them: measured, whether it does changes
+//! with every line of the rounds, and it rather rotates words one by one.
 
 use crate::{
     rounds,
@@ -8,83 +9,46 @@ use crate::{
     work::{Hit, Work},
 };
 
-/// As many lanes as SSE2 and NEON have.
-pub(crate) const LANES: usize = 4;
+/// What every processor of this architecture has.
+#[cfg(target_arch = "x86_64")]
+type Any = crate::x86::Sse2;
+#[cfg(target_arch = "aarch64")]
+type Any = crate::neon::Neon;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+type Any = crate::plain::Plain<4>;
+
+/// How many nonces it tries at once.
+pub(crate) const LANES: usize = Any::LANES;
 
 /// The portable kernel's search.
 pub(crate) fn search(work: &Work, first: u32, count: u32, hits: &mut Vec<Hit>) {
-    rounds::search::<Plain<LANES>, 1>(work, first, count, hits);
+    rounds::search::<Any, 1>(work, first, count, hits);
 }
 
-/// `N` words.
-#[derive(Clone, Copy)]
-pub(crate) struct Plain<const N: usize>([u32; N]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plain::Plain;
 
-impl<const N: usize> Plain<N> {
-    /// Applies a word's operation to each lane of three vectors.
-    #[inline(always)]
-    fn each(self, b: Self, c: Self, apply: impl Fn(u32, u32, u32) -> u32) -> Self {
-        let mut result = [0; N];
-        for i in 0..N {
-            result[i] = apply(self.0[i], b.0[i], c.0[i]);
+    #[test]
+    fn plain_arrays_find_what_the_vectors_find() {
+        let headers = [1, 2, 3].map(|byte| [byte; 96]);
+        let work = Work::new(
+            &headers.map(|mut header| {
+                header[64..].fill(9);
+                header
+            }),
+            &[8; 32],
+        )
+        .unwrap();
+        for first in [0, 1_000, u32::MAX - 50] {
+            let (mut plain, mut vectors) = (Vec::new(), Vec::new());
+            rounds::search::<Plain<4>, 1>(&work, first, 300, &mut plain);
+            search(&work, first, 300, &mut vectors);
+            plain.sort();
+            vectors.sort();
+            assert!(!plain.is_empty());
+            assert_eq!(plain, vectors);
         }
-        Self(result)
-    }
-}
-
-impl<const N: usize> Vector for Plain<N> {
-    const LANES: usize = N;
-
-    #[inline(always)]
-    fn splat(word: u32) -> Self {
-        Self([word; N])
-    }
-
-    #[inline(always)]
-    fn counting() -> Self {
-        let mut lanes = [0; N];
-        for i in 0..N {
-            lanes[i] = i as u32;
-        }
-        Self(lanes)
-    }
-
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.each(other, other, |a, b, _| a.wrapping_add(b))
-    }
-
-    #[inline(always)]
-    fn rotate<const BITS: i32>(self) -> Self {
-        self.each(self, self, |a, _, _| a.rotate_right(BITS as u32))
-    }
-
-    #[inline(always)]
-    fn shift<const BITS: i32>(self) -> Self {
-        self.each(self, self, |a, _, _| a >> BITS)
-    }
-
-    #[inline(always)]
-    fn xor3(self, second: Self, third: Self) -> Self {
-        self.each(second, third, |a, b, c| a ^ b ^ c)
-    }
-
-    #[inline(always)]
-    fn choose(self, f: Self, g: Self) -> Self {
-        self.each(f, g, |e, f, g| g ^ (e & (f ^ g)))
-    }
-
-    #[inline(always)]
-    fn majority(self, b: Self, c: Self) -> Self {
-        self.each(b, c, |a, b, c| (a & b) | (c & (a | b)))
-    }
-
-    #[inline(always)]
-    fn at_most(self, limit: Self) -> u32 {
-        let mut bits = 0;
-        for i in 0..N {
-            bits |= u32::from(self.0[i] <= limit.0[i]) << i;
-        }
-        bits
     }
 }

@@ -4,14 +4,26 @@
 //! is computed; what passes the comparison with the target's is handed to [`Work::check`].
 
 use crate::{
-    vector::Vector,
+    vector::{MAX_LANES, Vector},
     work::{FIRST_EXPANDED, Hit, K, Root, Work},
 };
 
 /// A group's schedule, with and without the round constants.
-struct Expanded<V> {
+pub(crate) struct Expanded<V> {
     words: [V; 64],
-    summed: [V; 64],
+    pub summed: [V; 64],
+}
+
+/// Some nonces of a search, one a lane, and what is known of them.
+pub(crate) struct Group<V> {
+    /// The first lane's nonce.
+    pub base: u32,
+    /// Each lane's nonce.
+    pub nonces: V,
+    /// A bit for each lane that was asked for.
+    asked: u32,
+    /// The highest word of the target.
+    limit: V,
 }
 
 /// Searches `count` nonces from `first` on, wrapping, `ABREAST` roots at a time.
@@ -23,35 +35,62 @@ pub(crate) fn search<V: Vector, const ABREAST: usize>(
     hits: &mut Vec<Hit>,
 ) {
     let mut expanded = Expanded::<V>::new(work);
-    let limit = V::splat(work.target_top());
     let mut offset = 0;
     while offset < count {
+        let group = Group::new(work, first, count, offset);
+        expanded.expand(work, group.nonces);
+        group.search::<ABREAST>(work, 0, &expanded, hits);
+        // The last group may reach past `count`, and `count` may be the largest number.
+        offset = offset.saturating_add(V::LANES as u32);
+    }
+}
+
+impl<V: Vector> Group<V> {
+    /// The group at `offset` of `count` nonces from `first` on.
+    #[inline(always)]
+    pub fn new(work: &Work, first: u32, count: u32, offset: u32) -> Self {
         let base = first.wrapping_add(offset);
-        let nonces = V::splat(base).add(V::counting());
-        expanded.expand(work, nonces);
         let lanes = (count - offset).min(V::LANES as u32);
-        let asked = u32::MAX >> (32 - lanes);
-        let mut root = 0;
+        Self {
+            base,
+            nonces: V::splat(base).add(V::counting()),
+            asked: u32::MAX >> (32 - lanes),
+            limit: V::splat(work.target_top()),
+        }
+    }
+
+    /// Searches the work's roots from number `root` on.
+    #[inline(always)]
+    pub fn search<const ABREAST: usize>(
+        &self,
+        work: &Work,
+        mut root: usize,
+        expanded: &Expanded<V>,
+        hits: &mut Vec<Hit>,
+    ) {
         while root + ABREAST <= work.roots.len() {
-            let tops = rounds::<V, ABREAST>(&work.roots[root..], &expanded, nonces);
+            let tops = rounds::<V, ABREAST>(&work.roots[root..], expanded, self.nonces);
             for i in 0..ABREAST {
-                let suspects = tops[i].at_most(limit) & asked;
-                if suspects != 0 {
-                    check(work, root + i, base, suspects, hits);
-                }
+                self.inspect(work, root + i, tops[i], hits);
             }
             root += ABREAST;
         }
         while root < work.roots.len() {
-            let [top] = rounds::<V, 1>(&work.roots[root..], &expanded, nonces);
-            let suspects = top.at_most(limit) & asked;
-            if suspects != 0 {
-                check(work, root, base, suspects, hits);
-            }
+            let [top] = rounds::<V, 1>(&work.roots[root..], expanded, self.nonces);
+            self.inspect(work, root, top, hits);
             root += 1;
         }
-        // The last group may reach past `count`, and `count` may be the largest number.
-        offset = offset.saturating_add(V::LANES as u32);
+    }
+
+    /// Checks the nonces of a root whose highest words, still without the midstate's, do not
+    /// rule them out.
+    #[inline(always)]
+    pub fn inspect(&self, work: &Work, root: usize, tops: V, hits: &mut Vec<Hit>) {
+        let tops = tops.add(V::splat(work.roots[root].midstate[0]));
+        let suspects = tops.at_most(self.limit) & self.asked;
+        if suspects != 0 {
+            check(work, root, self.base, suspects, hits);
+        }
     }
 }
 
@@ -67,7 +106,7 @@ fn check(work: &Work, root: usize, base: u32, mut suspects: u32, hits: &mut Vec<
 
 impl<V: Vector> Expanded<V> {
     #[inline(always)]
-    fn new(work: &Work) -> Self {
+    pub fn new(work: &Work) -> Self {
         let mut words = [V::splat(0); 64];
         let mut summed = words;
         for t in 0..38 {
@@ -82,7 +121,7 @@ impl<V: Vector> Expanded<V> {
     /// Expands the schedule for these nonces. Words below 22 are constant; up to 37 some of
     /// the four terms are, and stand summed in the work.
     #[inline(always)]
-    fn expand(&mut self, work: &Work, nonces: V) {
+    pub fn expand(&mut self, work: &Work, nonces: V) {
         let w = &mut self.words;
         let constant = &work.schedule.words;
         w[22] = V::splat(constant[22]).add(small_sigma0(nonces));
@@ -109,30 +148,35 @@ impl<V: Vector> Expanded<V> {
             self.summed[t] = w[t].add(V::splat(K[t]));
         }
     }
+
+    /// The sums of rounds 8 to 63 by nonce, two together.
+    #[inline(always)]
+    pub fn pair(&self, pairs: &mut [[u64; MAX_LANES]; 28]) {
+        for step in 0..28 {
+            let t = 8 + 2 * step;
+            self.summed[t].interleave(self.summed[t + 1], &mut pairs[step]);
+        }
+    }
 }
 
 #[inline(always)]
 fn small_sigma0<V: Vector>(x: V) -> V {
-    x.rotate::<7>().xor3(x.rotate::<18>(), x.shift::<3>())
+    x.rotations_and_shift::<7, 18, 3>()
 }
 
 #[inline(always)]
 fn small_sigma1<V: Vector>(x: V) -> V {
-    x.rotate::<17>().xor3(x.rotate::<19>(), x.shift::<10>())
+    x.rotations_and_shift::<17, 19, 10>()
 }
 
-/// The highest words of the ids of `N` roots. Plain loops: a closure would be a function of
+/// The highest words of the states of `N` roots at the end. Plain loops: a closure would be a function of
 /// its own, without the kernel's instructions.
 #[inline(always)]
 fn rounds<V: Vector, const N: usize>(roots: &[Root], expanded: &Expanded<V>, nonces: V) -> [V; N] {
     let zero = V::splat(0);
     let mut states = [[zero; 8]; N];
     for i in 0..N {
-        for j in 0..8 {
-            states[i][j] = V::splat(roots[i].begun[j]);
-        }
-        states[i][0] = states[i][0].add(nonces);
-        states[i][4] = states[i][4].add(nonces);
+        states[i] = begin(&roots[i], nonces);
         // `h` holds its sum with the schedule word already; as `g` and `f` it is needed bare.
         for t in 0..3 {
             states[i] = round(states[i], V::splat(roots[i].summed[t]));
@@ -155,17 +199,29 @@ fn rounds<V: Vector, const N: usize>(roots: &[Root], expanded: &Expanded<V>, non
     }
     let mut tops = [zero; N];
     for i in 0..N {
-        tops[i] = states[i][0].add(V::splat(roots[i].midstate[0]));
+        tops[i] = states[i][0];
     }
     tops
 }
 
+/// The state after round 7.
+#[inline(always)]
+pub(crate) fn begin<V: Vector>(root: &Root, nonces: V) -> [V; 8] {
+    let mut state = [nonces; 8];
+    for j in 0..8 {
+        state[j] = V::splat(root.begun[j]);
+    }
+    state[0] = state[0].add(nonces);
+    state[4] = state[4].add(nonces);
+    state
+}
+
 /// One round, given the sum of `h`, schedule word and round constant.
 #[inline(always)]
-fn round<V: Vector>([a, b, c, d, e, f, g, _]: [V; 8], summed: V) -> [V; 8] {
-    let sigma1 = e.rotate::<6>().xor3(e.rotate::<11>(), e.rotate::<25>());
+pub(crate) fn round<V: Vector>([a, b, c, d, e, f, g, _]: [V; 8], summed: V) -> [V; 8] {
+    let sigma1 = e.rotations::<6, 11, 25>();
     let t1 = summed.add(e.choose(f, g)).add(sigma1);
-    let sigma0 = a.rotate::<2>().xor3(a.rotate::<13>(), a.rotate::<22>());
+    let sigma0 = a.rotations::<2, 13, 22>();
     let t2 = sigma0.add(a.majority(b, c));
     [t1.add(t2), a, b, c, d.add(t1), e, f, g]
 }

@@ -56,6 +56,9 @@ pub(crate) struct Root {
     pub midstate: [u32; 8],
     /// The state after round 7 but for the low nonce half, still to be added to words 0 and 4.
     pub begun: [u32; 8],
+    /// The same in the order in which the SHA instructions want it, lowest word first:
+    /// `f e b a` and `h g d c`.
+    pub packed: [[u32; 4]; 2],
     /// For rounds 8 to 10 the sum of `h` and the round's schedule word and constant: neither
     /// depends on the low nonce half yet.
     pub summed: [u32; 3],
@@ -153,9 +156,11 @@ impl Root {
         }
         let summed = [(7, 8), (6, 9), (5, 10)]
             .map(|(h, t)| begun[h].wrapping_add(block[t]).wrapping_add(K[t]));
+        let [a, b, c, d, e, f, g, h] = begun;
         Self {
             midstate,
             begun,
+            packed: [[f, e, b, a], [h, g, d, c]],
             summed,
         }
     }
