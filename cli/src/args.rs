@@ -76,6 +76,20 @@ pub enum Command {
     /// Watch a whole network at work on this machine, step by step
     #[command(long_about = pages::DEMO, after_long_help = pages::DEMO_JSON)]
     Demo(Demo),
+    /// The script with which a shell completes mvb's commands and options
+    #[command(long_about = pages::COMPLETIONS, after_long_help = pages::COMPLETIONS_JSON)]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages, one for each command
+    #[command(long_about = pages::MAN, after_long_help = pages::MAN_JSON)]
+    Man {
+        /// The folder to write them to, made when there is none
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// The wallet's commands.
@@ -178,6 +192,9 @@ pub enum Chain {
         /// A height of the active chain, or the id of any stored block
         #[arg(value_name = "HEIGHT|ID")]
         block: BlockRef,
+        /// Show every hash that leads to the block's id, with the bytes that are hashed
+        #[arg(long)]
+        explain: bool,
     },
     /// Replay every block from genesis and compare the balances with the stored ones
     #[command(after_long_help = pages::CHAIN_VERIFY_JSON)]
@@ -309,8 +326,12 @@ fn threads(text: &str) -> Result<usize, String> {
 
 /// The page that `mvb --help` prints.
 pub fn long_help() -> impl std::fmt::Display {
-    use clap::CommandFactory;
-    Args::command().render_long_help()
+    command().render_long_help()
+}
+
+/// The description of the whole command line, for what is made from it.
+pub fn command() -> clap::Command {
+    <Args as clap::CommandFactory>::command()
 }
 
 #[cfg(test)]

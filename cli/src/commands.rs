@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod config;
 pub mod demo;
+pub mod install;
 pub mod miner;
 pub mod wallet;
 mod watch;

@@ -56,6 +56,8 @@ fn run(args: Args) -> Exit {
         Command::Chain(chain) => commands::chain::run(&context, chain),
         Command::Config => commands::config::run(&context),
         Command::Demo(demo) => commands::demo::run(&context, &demo),
+        Command::Completions { shell } => commands::install::completions(&context, shell),
+        Command::Man { folder } => commands::install::man(&context, &folder),
     };
     match done {
         Ok(exit) => exit,

@@ -179,7 +179,8 @@ JSON: {\"network_name\", \"genesis\", \"height\", \"tip\", \"work\", \"time\", \
 pub const CHAIN_BLOCK_JSON: &str = "\
 JSON: {\"id\", \"height\", \"previous\", \"active\", \"time\", \"target\", \"nonce\", \"work\",
        \"content_root\", \"size\", \"reward\": {\"to\", \"amount\"}, \"payments\": [{\"id\", \"from\",
-       \"to\", \"amount\", \"fee\", \"sequence\"}]}";
+       \"to\", \"amount\", \"fee\", \"sequence\"}]}; with --explain also \"explanation\":
+       [{\"name\", \"parts\": [{\"meaning\", \"bytes\"}], \"hash\"}] and \"full_target\"";
 
 /// JSON of chain verify.
 pub const CHAIN_VERIFY_JSON: &str = "\
@@ -227,3 +228,25 @@ JSON, one document a line, told apart by \"event\":
   {\"event\": \"step\", \"number\", \"title\"}
   {\"event\": \"fact\" or \"command\" or \"line\", \"text\"}
   {\"event\": \"done\", \"height\", \"tip\", \"payment\", \"seconds\"}";
+
+/// `mvb completions --help`.
+pub const COMPLETIONS: &str = "\
+The script with which a shell completes mvb's commands and options. For one user:
+
+  bash   mvb completions bash > ~/.local/share/bash-completion/completions/mvb
+  zsh    mvb completions zsh > a folder of your fpath, as _mvb
+  fish   mvb completions fish > ~/.config/fish/completions/mvb.fish";
+
+/// JSON of completions.
+pub const COMPLETIONS_JSON: &str = "\
+JSON: {\"shell\", \"script\"}";
+
+/// `mvb man --help`.
+pub const MAN: &str = "\
+Write the man pages, one for each command: mvb.1, mvb-wallet.1, mvb-wallet-send.1 …
+
+For one user: mvb man ~/.local/share/man/man1";
+
+/// JSON of man.
+pub const MAN_JSON: &str = "\
+JSON: {\"folder\", \"pages\"}, the file names";

@@ -58,6 +58,7 @@ fn every_command_that_ends_prints_one_document() {
         (vec!["wallet", "why", &id], 1, "error"),
         (vec!["wallet", "history", "alice"], 0, "entries"),
         (vec!["chain", "info"], 0, "height"),
+        (vec!["completions", "bash"], 0, "script"),
         (vec!["chain", "block", "1"], 1, "error"),
         (vec!["chain", "verify"], 1, "error"),
         (vec!["chain", "reset", "next", "--yes"], 1, "error"),

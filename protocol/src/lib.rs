@@ -12,6 +12,7 @@ pub mod block;
 pub mod chain;
 pub mod codec;
 pub mod connect;
+pub mod explain;
 pub mod hash;
 pub mod keys;
 pub mod ledger;

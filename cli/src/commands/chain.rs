@@ -1,6 +1,7 @@
 //! `mvb chain …`: which command does what.
 
 mod block;
+mod explain;
 mod info;
 mod reset;
 mod verify;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 pub fn run(context: &Context, command: Chain) -> Result<Exit> {
     match command {
         Chain::Info => info::run(context),
-        Chain::Block { block } => block::run(context, block),
+        Chain::Block { block, explain } => block::run(context, block, explain),
         Chain::Verify => verify::run(context),
         Chain::Reset(reset) => reset::run(context, reset),
     }

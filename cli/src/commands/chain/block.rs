@@ -1,6 +1,6 @@
 //! `mvb chain block`: one block in full.
 
-use super::OpenChain;
+use super::{OpenChain, explain::Explanation};
 use crate::{
     args::BlockRef,
     context::Context,
@@ -16,8 +16,8 @@ use mvb_protocol::{
 use serde::Serialize;
 use std::fmt;
 
-/// Prints a block.
-pub fn run(context: &Context, block: BlockRef) -> Result<Exit> {
+/// Prints a block, and with `explain` how its id comes about.
+pub fn run(context: &Context, block: BlockRef, explain: bool) -> Result<Exit> {
     let open = OpenChain::new(context)?;
     let store = open.store();
     let chain = store.snapshot()?;
@@ -33,9 +33,9 @@ pub fn run(context: &Context, block: BlockRef) -> Result<Exit> {
     let stored = chain.header(&id)?.ok_or_else(missing)?;
     let block = chain.block(&id)?.ok_or_else(missing)?;
     let active = chain.is_active(&id)?;
-    context
-        .output
-        .report(&BlockReport::new(&stored, &block, active))?;
+    let mut report = BlockReport::new(&stored, &block, active);
+    report.explanation = explain.then(|| Explanation::new(&block, genesis));
+    context.output.report(&report)?;
     Ok(Exit::Done)
 }
 
@@ -65,6 +65,8 @@ struct BlockReport {
     size: usize,
     reward: Reward,
     payments: Vec<Payment>,
+    #[serde(flatten)]
+    explanation: Option<Explanation>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +121,7 @@ impl BlockReport {
                     shown: [transaction.from(), transaction.to].map(|a| a.to_string()),
                 })
                 .collect(),
+            explanation: None,
         }
     }
 }
@@ -151,7 +154,10 @@ impl fmt::Display for BlockReport {
             writeln!(f, "  from        {from} (sequence {})", payment.sequence)?;
             writeln!(f, "  to          {to}")?;
         }
-        Ok(())
+        match &self.explanation {
+            Some(explanation) => write!(f, "\n{explanation}"),
+            None => Ok(()),
+        }
     }
 }
 
