@@ -157,7 +157,7 @@ impl ChainManager {
             match judgement {
                 Ok(judgement) => self.conclude(request, judgement),
                 Err(error) => {
-                    report_failure(&error);
+                    self.report_failure(&error);
                     drop(request.reply.send(Err(error.into())));
                 }
             }
@@ -212,7 +212,7 @@ impl ChainManager {
                 }
             }
             Err(error) => {
-                report_failure(&error);
+                self.report_failure(&error);
                 let waiting = self.pipeline.retract();
                 self.tell_miner(BestChanged::Retracted { tip: self.view.tip });
                 for reply in waiting {
@@ -227,6 +227,27 @@ impl ChainManager {
         if let Some(miner) = &self.ports.miner {
             miner.do_send(message);
         }
+    }
+
+    /// Nothing was announced and the old chain stands. A node that cannot keep what it hears
+    /// is no node: whoever runs it is asked to end it, in words. Where nobody does, the next
+    /// branch is tried afresh.
+    fn report_failure(&self, error: &StoreError) {
+        let height = self.view.tip.height;
+        let reason = match error {
+            // Somebody else changed the store meanwhile; the branch is judged again.
+            StoreError::Stale { .. } => {
+                tracing::error!(%error, "the block is not accepted");
+                return;
+            }
+            StoreError::Full => format!(
+                "the disk is full: make room and start again; the chain is stored up to block {height}"
+            ),
+            error @ (StoreError::Io { .. } | StoreError::Damaged { .. }) => format!(
+                "{error}; no more blocks can be stored, the chain is stored up to block {height}"
+            ),
+        };
+        self.env.view.fatal.send_replace(Some(reason));
     }
 
     fn announce(&mut self, changes: &ChangeSet) {
@@ -266,16 +287,5 @@ fn log_change(changes: &ChangeSet, payments: usize) {
             connected = joined,
             "reorganised to a better chain"
         );
-    }
-}
-
-/// Nothing was announced; the old chain stands, and the next branch is tried afresh, so
-/// that room made on the disk is enough to go on.
-fn report_failure(error: &StoreError) {
-    match error {
-        StoreError::Full => {
-            tracing::error!("the disk is full: no block is accepted until there is room again")
-        }
-        error => tracing::error!(%error, "the chain store failed: the block is not accepted"),
     }
 }

@@ -11,7 +11,8 @@ pub mod template;
 use crate::{
     env::{Env, SearchJob},
     messages::{
-        BestChanged, SelectTransactions, Selection, SubmitBlock, SyncChanged, TransactionAccepted,
+        BestChanged, ChainError, SelectTransactions, Selection, SubmitBlock, SyncChanged,
+        TransactionAccepted,
     },
     view::{MiningState, MiningView},
 };
@@ -299,7 +300,10 @@ impl Handler<NonceFound> for Miner {
                     }
                     // The new job is on its way already if another block came first.
                     Ok(Err(error)) => {
-                        tracing::warn!(%error, "the block found here was not taken");
+                        // A failing store is told of by the one that writes to it.
+                        if !matches!(error, ChainError::Store(_)) {
+                            tracing::warn!(%error, "the block found here was not taken");
+                        }
                         if !mutant!(MinerGivesUp) {
                             miner.retry_later(ctx);
                         }

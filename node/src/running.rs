@@ -207,6 +207,7 @@ fn limits(config: &Config) -> NodeConfig {
 /// one sees, notes in which blocks the home's payments stand, and frees what crashed
 /// readers held.
 async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, outbox: Arc<Outbox>) {
+    let [mut no_note, mut no_file] = [Trouble::default(), Trouble::default()];
     let mut tip = env.view.chain.subscribe();
     let mut interval = tokio::time::interval(writer.interval());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -226,9 +227,7 @@ async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, out
                 reason: error.to_string(),
             })
         });
-        if let Err(error) = observed.await {
-            tracing::warn!(%error, "cannot note which payments are confirmed");
-        }
+        no_note.tell("cannot note which payments are confirmed", observed.await);
         match writer.write(&env.view, env.clock.now()) {
             Err(HomeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 // The chain's file is open but has no name any more: all of it would be lost.
@@ -238,9 +237,27 @@ async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, out
                 )));
                 return;
             }
-            Err(error) => tracing::warn!(%error, "cannot write resident.json"),
-            Ok(()) => (),
+            written => no_file.tell("cannot write resident.json", written),
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Something that is tried again and again, and whose failing is told once.
+#[derive(Default)]
+struct Trouble {
+    is_told: bool,
+}
+
+impl Trouble {
+    fn tell<E: std::fmt::Display>(&mut self, what: &str, result: Result<(), E>) {
+        match result {
+            Ok(()) => self.is_told = false,
+            Err(_) if self.is_told => {}
+            Err(error) => {
+                self.is_told = true;
+                tracing::warn!(%error, "{what}");
+            }
+        }
     }
 }

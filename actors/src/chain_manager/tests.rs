@@ -11,13 +11,14 @@ use mvb_protocol::{
     address::Address,
     amount::Amount,
     block::Reward,
-    chain::ChainStore,
+    chain::{ChainSnapshot, ChainStore},
     hash::{BlockId, ContentRoot},
     keys::{Curve, SecretKey, Signature},
     numbers::{Sequence, Timestamp},
     transaction::{Payment, Transaction},
-    validate::{BlockError, Verdict},
+    validate::{BlockError, Parallel, Sequential, Verdict},
 };
+use mvb_storage::MemoryStore;
 use std::{rc::Rc, time::Duration};
 
 struct Fixture {
@@ -303,8 +304,95 @@ async fn a_failing_store_announces_nothing_and_is_tried_again() {
         assert_eq!(refused, Err(ChainError::Store(StoreError::Full)));
         assert!(fixture.changes.borrow().is_empty());
         assert_eq!(fixture.world.env.view.chain.borrow().tip.height.0, 0);
+        let told = fixture.world.env.view.fatal.borrow().clone();
+        let told = told.expect("whoever runs the node is told to end it");
+        assert!(
+            told.contains("the disk is full") && told.contains("up to block 0"),
+            "{told}"
+        );
         fixture.world.store.set_fault(None);
         assert_eq!(fixture.submit(&one.blocks[0]).await, Ok(one.tip()));
+    })
+    .await;
+}
+
+/// A store whose commits wait until they are let go, as a slow disk's do.
+struct SlowStore {
+    store: MemoryStore,
+    commits: std::sync::mpsc::Sender<()>,
+    released: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl ChainStore for SlowStore {
+    fn snapshot(&self) -> Result<Box<dyn ChainSnapshot + Send + '_>, StoreError> {
+        self.store.snapshot()
+    }
+
+    fn commit(&self, changes: &ChangeSet) -> Result<(), StoreError> {
+        self.commits.send(()).unwrap();
+        self.released.lock().unwrap().recv().unwrap();
+        self.store.commit(changes)
+    }
+}
+
+/// Runs writes on a thread of their own, so that one that waits holds nobody up.
+struct WriterThread(std::sync::mpsc::Sender<crate::env::Job>);
+
+impl WriterThread {
+    fn start() -> Self {
+        let (sender, jobs) = std::sync::mpsc::channel::<crate::env::Job>();
+        std::thread::spawn(move || jobs.into_iter().for_each(|job| job()));
+        Self(sender)
+    }
+}
+
+impl Workers for WriterThread {
+    fn compute(&self, job: crate::env::Job) {
+        job();
+    }
+
+    fn write(&self, job: crate::env::Job) {
+        self.0.send(job).unwrap();
+    }
+
+    fn parallel(&self) -> Arc<dyn Parallel + Send + Sync> {
+        Arc::new(Sequential)
+    }
+}
+
+/// FAULTS 59: what is announced has been synced, which is what a commit returns after.
+#[tokio::test]
+async fn nothing_is_announced_before_the_commit_has_returned() {
+    local(async {
+        let one = chain(1, 1);
+        let mut world = World::new(&easy_params());
+        let (commits, begun) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel();
+        world.env.store = Arc::new(SlowStore {
+            store: world.store.clone(),
+            commits,
+            released: released.into(),
+        });
+        world.env.workers = Rc::new(WriterThread::start());
+        let fixture = Fixture::on(world);
+        let submitted = fixture.submit(&one.blocks[0]);
+        let watched = async {
+            while begun.try_recv().is_err() {
+                tokio::task::yield_now().await;
+            }
+            // Every message that was under way is delivered meanwhile.
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            assert!(fixture.changes.borrow().is_empty());
+            assert_eq!(fixture.world.env.view.chain.borrow().tip.height.0, 0);
+            release.send(()).unwrap();
+        };
+        let (tip, ()) = tokio::join!(submitted, watched);
+        assert_eq!(tip, Ok(one.tip()));
+        assert_eq!(fixture.world.env.view.chain.borrow().tip, one.tip());
+        tokio::task::yield_now().await;
+        assert_eq!(fixture.changes.borrow().len(), 1);
     })
     .await;
 }

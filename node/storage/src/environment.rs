@@ -3,6 +3,8 @@
 //! call of this crate that Rust cannot check is here. What the tables hold is their owner's
 //! business.
 
+mod room;
+
 use crate::{
     file::{self, Checked, DATA_FILE, Depth, Found},
     open::OpenError,
@@ -80,6 +82,7 @@ impl Environment {
             };
         }
         prepare(&canonical, presence)?;
+        room::reserve(&canonical, MAX_READERS).map_err(failed)?;
         let env = match open_env(&canonical) {
             Err(heed::Error::EnvAlreadyOpened) => {
                 wait_until_closed(&canonical)?;
@@ -126,7 +129,7 @@ impl Environment {
                 }
                 heed::Result::Ok(array(tables))
             })
-            .map_err(store_error)?;
+            .map_err(|error| self.write_error(error))?;
         created.commit().ok_or_else(|| StoreError::Io {
             reason: "its tables were not created".to_owned(),
         })
@@ -186,6 +189,15 @@ impl Environment {
     /// When LMDB cannot write.
     pub fn write(&self) -> Result<RwTxn<'_>, StoreError> {
         self.env.write_txn().map_err(store_error)
+    }
+
+    /// What a write that failed means. LMDB calls it an input/output error when only some
+    /// of its pages found room.
+    pub fn write_error(&self, error: heed::Error) -> StoreError {
+        match store_error(error) {
+            StoreError::Io { .. } if room::is_short(self.env.path()) => StoreError::Full,
+            other => other,
+        }
     }
 
     /// Frees the slots of readers whose processes died, and says how many there were.

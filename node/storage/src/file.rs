@@ -46,7 +46,7 @@ const FREE_LIST: &str = "the free list";
 pub(crate) enum Found {
     /// No data file, or an empty one.
     Nothing,
-    /// A data file in which nothing was ever written: its creation was cut off.
+    /// A data file to which nothing was ever committed: its creation was cut off.
     Blank,
     /// A data file.
     Data,
@@ -89,8 +89,23 @@ pub(crate) fn find(folder: &Path) -> Result<Found, StoreError> {
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(Found::Blank);
         }
+        file.rewind().map_err(failed)?;
     }
-    Ok(Found::Data)
+    // A disk that was full may have taken the first of them only.
+    let mut first = [0; META_BYTES];
+    let is_first = file.read_exact(&mut first).is_ok() && is_half_created(&first, length);
+    Ok(if is_first { Found::Blank } else { Found::Data })
+}
+
+/// Whether a file of that length ends within the two meta pages of an empty environment. In
+/// what is left of a store the first meta page tells of a commit.
+fn is_half_created(first: &[u8], length: u64) -> bool {
+    let word = |offset| u64::from_ne_bytes(at(first, offset));
+    let page_bytes = u64::from(u32::from_ne_bytes(at(first, FREE_TREE_AT)));
+    u32::from_ne_bytes(at(first, MAGIC_AT)) == MAGIC
+        && length < META_PAGES * page_bytes
+        && word(LAST_PAGE_AT) == META_PAGES - 1
+        && word(TRANSACTION_AT) == 0
 }
 
 /// Checks the file in a folder: the state of a transaction, or the newest one.

@@ -203,8 +203,9 @@ impl Tables for LmdbStore {
             transaction: &transaction,
             databases: self.databases,
         })?;
-        apply(&mut transaction, self.databases, &batch).map_err(store_error)?;
-        transaction.commit().map_err(store_error)
+        let failed = |error| self.environment.write_error(error);
+        apply(&mut transaction, self.databases, &batch).map_err(failed)?;
+        transaction.commit().map_err(failed)
     }
 }
 

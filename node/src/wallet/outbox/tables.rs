@@ -3,6 +3,7 @@
 
 use super::OutboxError;
 use heed::{RoTxn, RwTxn, WithoutTls};
+use mvb_protocol::chain::StoreError;
 use mvb_storage::environment::{Bucket, Environment, Presence};
 use std::{
     collections::BTreeMap,
@@ -79,7 +80,7 @@ impl Backend {
                 let transaction = table.environment.write().map_err(table.failed())?;
                 let mut writer = Writer { table, transaction };
                 let result = job(&mut writer)?;
-                writer.transaction.commit().map_err(table.failed())?;
+                writer.transaction.commit().map_err(table.write_failed())?;
                 Ok(result)
             }
             Self::Memory(memory) => {
@@ -117,6 +118,17 @@ impl Lmdb {
             environment,
             bucket,
         })
+    }
+
+    fn write_failed(&self) -> impl Fn(heed::Error) -> OutboxError + '_ {
+        |error| {
+            let told = error.to_string();
+            let failed = self.failed();
+            match self.environment.write_error(error) {
+                StoreError::Full => failed("no space left on the disk".to_owned()),
+                _ => failed(told),
+            }
+        }
     }
 
     fn failed<E: ToString>(&self) -> impl Fn(E) -> OutboxError + '_ {
@@ -181,7 +193,7 @@ impl WriteTables for Writer<'_> {
         self.table
             .bucket
             .put(&mut self.transaction, key, value)
-            .map_err(self.table.failed())
+            .map_err(self.table.write_failed())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), OutboxError> {
@@ -189,7 +201,7 @@ impl WriteTables for Writer<'_> {
             .bucket
             .delete(&mut self.transaction, key)
             .map(drop)
-            .map_err(self.table.failed())
+            .map_err(self.table.write_failed())
     }
 }
 

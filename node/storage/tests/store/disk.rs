@@ -193,12 +193,18 @@ fn a_creation_that_was_cut_off_is_begun_again() {
     let genesis = Tip::genesis(params().genesis_id());
     let empty = |path: &Path| drop(fs::write(path.join("data.mdb"), b""));
     let blank = |path: &Path| drop(fs::write(path.join("data.mdb"), [0; 8192]));
+    // What a disk leaves that has room for one page of two.
+    let half = |path: &Path| {
+        drop(Environment::open(path, Presence::Create));
+        let file = fs::File::options().write(true).open(path.join("data.mdb"));
+        file.unwrap().set_len(4_096).unwrap();
+    };
     let without_tables = |path: &Path| drop(Environment::open(path, Presence::Create));
     let without_records = |path: &Path| {
         let environment = Environment::open(path, Presence::Create).unwrap();
         let _: [_; 2] = environment.create_tables(["meta", "accounts"]).unwrap();
     };
-    let left: [&dyn Fn(&Path); 4] = [&empty, &blank, &without_tables, &without_records];
+    let left: [&dyn Fn(&Path); 5] = [&empty, &blank, &half, &without_tables, &without_records];
     for leave in left {
         let folder = tempfile::tempdir().unwrap();
         leave(folder.path());
@@ -207,6 +213,31 @@ fn a_creation_that_was_cut_off_is_begun_again() {
         assert_eq!(tip(&store), genesis);
         three_blocks(&store);
     }
+}
+
+#[test]
+fn what_is_left_of_a_store_is_not_taken_for_a_creation_that_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    three_blocks(&open(folder.path()));
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.path().join("data.mdb"));
+    file.unwrap().set_len(4_096).unwrap();
+    let refused = LmdbStore::open(folder.path(), &params()).map(drop);
+    let told = refused.unwrap_err().to_string();
+    assert!(told.contains("damaged"), "{told}");
+}
+
+/// The room that the lock file needs is taken when a store is opened, because LMDB maps it:
+/// on a full disk the first reader would end with SIGBUS.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_lock_file_has_its_room_on_the_disk() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let _store = open(folder.path());
+    let lock = fs::metadata(folder.path().join("lock.mdb")).unwrap();
+    assert!(lock.blocks() * 512 >= lock.len(), "{lock:?}");
 }
 
 /// Runs one of these tests in a process of its own, after a shell's preparation.
