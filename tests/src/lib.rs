@@ -1,6 +1,7 @@
 //! Whole nodes together: a cluster of simulated machines in one process and the simulator
 //! that runs seeded faults against it; and the program's processes in networks of their own.
 
+pub mod attackers;
 pub mod checks;
 pub mod cluster;
 pub mod namespaces;

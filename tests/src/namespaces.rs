@@ -70,7 +70,14 @@ pub fn is_inside(name: &str) -> bool {
     }
     system("ip", &["link", "set", "lo", "up"]);
     system("mount", &["-t", "tmpfs", "tmpfs", "/run"]);
+    // Process ids in here are others than outside; memory is looked up by them.
+    system("mount", &["-t", "proc", "proc", "/proc"]);
     true
+}
+
+/// Whether this process runs inside a namespace that a test made for itself.
+pub fn is_in_one() -> bool {
+    std::env::var_os(INSIDE).is_some()
 }
 
 /// A command that runs this program again inside a new namespace; the caller adds the
@@ -98,7 +105,8 @@ const UNSHARE: [&str; 6] = [
 pub fn permitted() -> Result<(), &'static str> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     let try_it = || {
-        let script = "ip link set lo up && mount -t tmpfs tmpfs /run && ip netns add probe \
+        let script = "ip link set lo up && mount -t tmpfs tmpfs /run \
+                      && mount -t proc proc /proc && ip netns add probe \
                       && nsenter --net=/run/netns/probe true";
         let tried = Command::new("unshare")
             .args(UNSHARE)
@@ -162,7 +170,7 @@ impl Bridge {
     /// Outside a test's namespace, and when the system refuses.
     pub fn build(halves: &[Half]) -> Self {
         assert!(
-            std::env::var_os(INSIDE).is_some(),
+            is_in_one(),
             "bridges are built inside a test's own namespace only"
         );
         for switch in ["west", "east"] {

@@ -3,9 +3,13 @@
 //! small counts, the `scenarios` program with large ones. All run inside a network
 //! namespace of their own.
 
+pub mod attacks;
+pub mod crashes;
+pub mod disk;
 pub mod endurance;
 pub mod lan;
 pub mod life;
+pub mod long;
 pub mod operator;
 pub mod parameters;
 pub mod payments;

@@ -4,7 +4,9 @@
 
 use mvb_tests::{
     namespaces,
-    scenarios::{endurance, lan, lan::Payments, life, operator, payments},
+    scenarios::{
+        attacks, crashes, disk, endurance, lan, lan::Payments, life, long, operator, payments,
+    },
 };
 use std::{path::Path, process::ExitCode};
 
@@ -83,6 +85,103 @@ const SCENARIOS: &[Scenario] = &[
             assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
             "every mistake is told".to_owned()
         },
+    },
+    Scenario {
+        name: "kill-creation",
+        count: 200,
+        run: |program, count| format!("{:?}", crashes::during_first_creation(program, count, 2)),
+    },
+    Scenario {
+        name: "kill-recovery",
+        count: 200,
+        run: |program, count| {
+            let height = crashes::during_recovery(program, count, 2);
+            format!("{count} starts killed, height {height}")
+        },
+    },
+    Scenario {
+        name: "kill-payments",
+        count: 200,
+        run: |program, count| format!("{:?}", crashes::during_payments(program, count, 2)),
+    },
+    Scenario {
+        name: "full-disk",
+        count: 1,
+        run: |program, _| format!("{:?}", disk::full(program, (4..=120).step_by(4))),
+    },
+    Scenario {
+        name: "failing-disk",
+        count: 1,
+        run: |program, _| format!("height {}", disk::failing(program)),
+    },
+    Scenario {
+        name: "removed-home",
+        count: 1,
+        run: |program, _| {
+            operator::a_removed_home(program);
+            "it is told".to_owned()
+        },
+    },
+    Scenario {
+        name: "status-flood",
+        count: 60,
+        run: |program, seconds| {
+            let endured = attacks::status_flood(program, seconds as u64, 100_000);
+            format!("{seconds} s: {endured:?}")
+        },
+    },
+    Scenario {
+        name: "payment-flood",
+        count: 30,
+        run: |program, seconds| {
+            let endured = attacks::payment_flood(program, seconds as u64, 50_000);
+            format!("{seconds} s: {endured:?}")
+        },
+    },
+    Scenario {
+        name: "slow-clients",
+        count: 1_000,
+        run: |program, clients| {
+            let served = attacks::slow_clients(program, clients, 5_000, 5);
+            format!("{clients} clients: {served:?}")
+        },
+    },
+    Scenario {
+        name: "connection-flood",
+        count: 5_000,
+        run: |program, blocks| {
+            let served = attacks::connection_flood(program, blocks as u64, 5);
+            format!("{served:?}")
+        },
+    },
+    Scenario {
+        name: "reflection",
+        count: 1,
+        run: |program, _| {
+            let connections = attacks::reflection(program);
+            format!("nothing came back; 2000 statuses made it connect {connections} times")
+        },
+    },
+    Scenario {
+        name: "eclipse",
+        count: 30,
+        run: |program, seconds| {
+            let endured = attacks::eclipse(program, 200, seconds as u64);
+            format!("{seconds} s among 200 liars: {endured:?}")
+        },
+    },
+    Scenario {
+        name: "busy-miner",
+        count: 200,
+        run: |program, askers| {
+            let [half, all] = long::greetings_of_a_busy_miner(program, askers);
+            format!("half of {askers} askers were greeted within {half:?}, all within {all:?}")
+        },
+    },
+    Scenario {
+        name: "long-run",
+        count: 120,
+        run: |program, seconds| format!("{seconds} s: {:?}", long::run(program, seconds as u64)),
     },
 ];
 

@@ -57,48 +57,69 @@ pub struct Kills {
     pub kills: usize,
     /// Tips it had announced, over the network or on its stdout.
     pub announced: usize,
-    /// The height at the end.
-    pub height: u64,
+    /// The blocks of all homes at the end.
+    pub blocks: u64,
 }
 
-/// A mining node is killed at random moments: each time it starts again, its chain
-/// verifies, every block it had announced is still stored, and its work is never lower
-/// than what it announced.
+/// How many kills one home gets before a new one takes its place, so that a chain stays
+/// short enough to be replayed after each.
+const KILLS_PER_HOME: usize = 50;
+
+/// A mining node that commits all the time is killed at random moments: each time it starts
+/// again, its chain verifies, every block it had announced is still stored, and its work is
+/// never lower than what it announced.
 pub fn kill_nine(program: &Path, times: usize, seed: u64) -> Kills {
-    let lab = Lab::new(program);
-    let home = restless(&lab, "miner").set("difficulty", 14);
     let random = RandomStream::new(seed, 0);
     let ear = Eavesdropper::begin();
+    let mut all = Kills::default();
+    while all.kills < times {
+        let lab = Lab::new(program);
+        let home = restless(&lab, "miner")
+            .set("difficulty", 8)
+            .set("status_broadcast_interval_seconds", 0.1);
+        let kills = KILLS_PER_HOME.min(times - all.kills);
+        let moment = format!("after {} kills, seed {seed}", all.kills);
+        let (announced, height) = kill_one_home(&home, kills, &random, &ear, &moment);
+        all.kills += kills;
+        all.announced += announced;
+        all.blocks += height;
+    }
+    all
+}
+
+/// The kills of one home. Returns how many tips it had announced, and its height.
+fn kill_one_home(
+    home: &Mvb,
+    kills: usize,
+    random: &RandomStream,
+    ear: &Eavesdropper,
+    moment: &str,
+) -> (usize, u64) {
     let mut announced = BTreeSet::new();
     let mut best = 0;
-    for turn in 1..=times {
-        let moment = format!("turn {turn}, seed {seed}");
+    for turn in 1..=kills {
+        let moment = format!("{moment}, turn {turn}");
         // Some lives end while the store is being created or opened, or while the miner
         // still listens; most end among commits.
-        let life = Duration::from_millis(random.below(3_000));
-        let told = live(mine(&home), life);
-        if announced.is_empty() && told.is_empty() && !has_begun(&home) {
+        let life = Duration::from_millis(random.below(600));
+        let told = live(mine(home), life);
+        if announced.is_empty() && told.is_empty() && !has_begun(home) {
             continue;
         }
         best = told.iter().map(|seen| seen.work).fold(best, u128::max);
         let mut now: BTreeSet<_> = told.into_iter().map(|seen| seen.tip).collect();
         now.extend(ear.heard());
-        let stored = chain(&home);
-        verify(&home);
-        let work = stored.work;
+        let work = chain(home).work;
+        verify(home);
         assert!(
             work >= best,
             "{moment}: work {work} is below the announced {best}"
         );
-        check_blocks(&home, &now, &moment);
+        check_blocks(home, &now, &moment);
         announced.extend(now);
     }
-    check_blocks(&home, &announced, "at the end");
-    Kills {
-        kills: times,
-        announced: announced.len(),
-        height: chain(&home).height,
-    }
+    check_blocks(home, &announced, moment);
+    (announced.len(), chain(home).height)
 }
 
 /// Whether a life was long enough to begin a home: before that nothing can be looked at.

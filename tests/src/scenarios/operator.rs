@@ -292,3 +292,25 @@ fn explain(mistake: &Mistake, wrong: &[String], done: &crate::process::Finished)
     let explained = |problem: &String| format!("{}: {problem}: {done}", mistake.name);
     wrong.iter().map(explained).collect()
 }
+
+/// A home that is removed under its miner: the miner says so and ends, and does not make a
+/// new one in its place. A chain that alone is removed is missed at the next start.
+pub fn a_removed_home(program: &Path) {
+    let lab = Lab::new(program);
+    let (home, running) = miner(&lab, "removed");
+    fs::remove_dir_all(home.home()).expect("the home");
+    let done = running.finish(crate::process::PATIENCE);
+    assert_eq!(done.status.code(), Some(1), "{done}");
+    assert!(done.stderr.contains("was removed while"), "{done}");
+    assert!(!home.home().exists(), "a new home was made");
+
+    let (home, running) = miner(&lab, "emptied");
+    running.kill();
+    fs::remove_dir_all(home.home().join("chains")).expect("the chain");
+    for command in [&["miner"][..], &["chain", "info"], &["wallet", "sync"]] {
+        let done = home.run(command);
+        assert_eq!(done.status.code(), Some(1), "{command:?}: {done}");
+        assert!(done.stderr.contains("is missing from this home"), "{done}");
+    }
+    assert!(!home.home().join("chains").exists(), "a new chain was made");
+}
