@@ -9,6 +9,7 @@ use mvb_protocol::{
     ahead::Ahead,
     block::Header,
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError},
+    hash::ContentRoot,
     numbers::Timestamp,
     params::ChainParams,
     target::Target,
@@ -154,13 +155,28 @@ pub trait Workers {
     fn parallel(&self) -> Arc<dyn Parallel + Send + Sync>;
 }
 
-/// What the search threads look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the search threads look for: a header with one of some content roots, and a nonce,
+/// so that its id meets the target. Headers that differ in their roots are cheaper to search
+/// together than one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchJob {
-    /// The header; its nonce is where the search begins.
+    /// The header, but for root and nonce; the search begins near its nonce.
     pub header: Header,
+    /// The content roots it may have.
+    pub roots: Arc<[ContentRoot]>,
     /// The number its id must be below.
     pub target: Target,
+}
+
+impl SearchJob {
+    /// The search for one header's nonce.
+    pub fn single(header: Header, target: Target) -> Self {
+        Self {
+            header,
+            roots: Arc::new([header.content_root]),
+            target,
+        }
+    }
 }
 
 /// Called on some thread with the solved header, at most once a job.
@@ -179,6 +195,9 @@ pub trait Searcher {
 
     /// How many threads search.
     fn threads(&self) -> usize;
+
+    /// How many content roots a job should have for full speed.
+    fn roots(&self) -> usize;
 }
 
 /// A searcher for nodes that do not mine.
@@ -193,6 +212,9 @@ impl Searcher for NoSearcher {
     }
     fn threads(&self) -> usize {
         0
+    }
+    fn roots(&self) -> usize {
+        1
     }
 }
 

@@ -9,7 +9,7 @@
 pub mod template;
 
 use crate::{
-    env::{Env, SearchJob},
+    env::Env,
     messages::{
         BestChanged, ChainError, SelectTransactions, Selection, SubmitBlock, SyncChanged,
         TransactionAccepted,
@@ -20,7 +20,7 @@ use actix::prelude::*;
 use mvb_protocol::{
     address::Address,
     ahead::Ahead,
-    block::{Block, HEADER_BYTES, Header, REWARD_BYTES},
+    block::{HEADER_BYTES, Header, REWARD_BYTES},
     chain::{StoreError, Tip},
     mutant,
     validate::{HeaderChain, ValidationError},
@@ -81,7 +81,10 @@ pub struct Miner {
     request: u64,
     /// Number of the newest search; what an older one found is late.
     search: u64,
-    searching: Option<Block>,
+    searching: Option<Template>,
+    /// The next job's first `extra_nonce`. No number is used twice in a run, so that no
+    /// header is.
+    extra_nonce: u64,
     job_ticks: u32,
     listened: bool,
     catching_up: bool,
@@ -163,6 +166,7 @@ impl Miner {
     pub fn new(env: Env, config: MinerConfig, ports: MinerPorts) -> Result<Self, StoreError> {
         let tip = env.store.snapshot()?.tip()?;
         Ok(Self {
+            extra_nonce: env.random.next_u64(),
             env,
             config,
             ports,
@@ -282,11 +286,11 @@ impl Handler<NonceFound> for Miner {
         if message.search != self.search {
             return;
         }
-        let Some(mut block) = self.searching.take() else {
+        let template = self.searching.take();
+        self.rate.search_ended(Instant::now());
+        let Some(block) = template.and_then(|template| template.solved(message.header)) else {
             return;
         };
-        self.rate.search_ended(Instant::now());
-        block.header = message.header;
         let submitted = self.ports.chain.send(SubmitBlock {
             block: Arc::new(block),
         });
@@ -325,7 +329,7 @@ impl Miner {
         if self
             .searching
             .as_ref()
-            .is_some_and(|block| block.header.previous != self.tip.id)
+            .is_some_and(|template| template.block.header.previous != self.tip.id)
         {
             self.searching = None;
         }
@@ -343,13 +347,15 @@ impl Miner {
         });
         let (env, reward_to) = (self.env.clone(), self.config.reward_to);
         let (tip, ahead) = (self.tip, self.ahead.clone());
+        let extra_nonce = self.extra_nonce;
+        self.extra_nonce = extra_nonce.wrapping_add(env.searcher.roots() as u64);
         let template = async move {
             let selection = selection.await.ok()?;
             if selection.tip != tip.id {
                 // The chain has moved on and BestChanged is on its way.
                 return None;
             }
-            Some(build(env, reward_to, selection, ahead).await)
+            Some(build(env, reward_to, extra_nonce, selection, ahead).await)
         };
         ctx.spawn(
             template
@@ -368,17 +374,14 @@ impl Miner {
     fn begin(&mut self, template: Template, ctx: &mut Context<Self>) {
         self.search += 1;
         let (search, found) = (self.search, ctx.address());
-        let header = template.block.header;
         self.env.searcher.start(
-            SearchJob {
-                header,
-                target: template.target,
-            },
+            template.job(),
             Box::new(move |header| found.do_send(NonceFound { search, header })),
         );
+        let header = template.block.header;
         self.view.block_work = template.target.work();
         let payments = template.block.transactions.len();
-        self.searching = Some(template.block);
+        self.searching = Some(template);
         self.rate.search_began(Instant::now());
         self.publish(MiningState::Searching {
             height: header.height,
@@ -421,10 +424,11 @@ impl Miner {
 async fn build(
     env: Env,
     reward_to: Address,
+    extra_nonce: u64,
     selection: Selection,
     ahead: Ahead,
 ) -> Result<Result<Template, NoTemplate>, StoreError> {
-    let (params, extra_nonce, now) = (env.params.clone(), env.random.next_u64(), env.clock.now());
+    let (params, roots, now) = (env.params.clone(), env.searcher.roots(), env.clock.now());
     env.read_ahead(ahead, move |chain| {
         let parent =
             HeaderChain::ending_at(chain, &params, selection.tip).map_err(|error| match error {
@@ -439,6 +443,7 @@ async fn build(
             transactions: &selection.transactions,
             reward_to,
             extra_nonce,
+            roots,
             now,
         }))
     })

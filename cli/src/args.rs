@@ -175,6 +175,9 @@ pub struct Miner {
     /// Threads that search [default: one for each core]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
+    /// How they search: a kernel that `mvb bench mine` names [default: the fastest here]
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Option<String>,
     /// Who gets the rewards [default: the key mining_rewards, made when there is none]
     #[arg(long, value_name = "NAME|ADDRESS")]
     pub reward_to: Option<String>,

@@ -154,7 +154,7 @@ so on the default network a miner waits until somebody pays.";
 pub const MINER_JSON: &str = "\
 JSON, one document a line, told apart by \"event\":
   {\"event\": \"started\", \"network\", \"genesis\", \"height\", \"tip\", \"reward_to\", \"threads\",
-   \"port\"}
+   \"kernel\", \"port\"}
   {\"event\": \"mined\" or \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
   {\"event\": \"mining\", \"state\", \"height\", \"missing\", \"hashes_per_second\",
    \"seconds_per_block\", \"blocks_found\", \"peers\", \"waiting_payments\"}

@@ -22,6 +22,7 @@ use mvb_actors::{
     verified_cache::VerifiedCache,
     view::View,
 };
+use mvb_kernels::Kernel;
 use mvb_protocol::{
     address::Address,
     chain::{ChainStore, StoreError},
@@ -35,7 +36,7 @@ use tokio::task::JoinHandle;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a node is started for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Work {
     /// Following the chain.
     Follow,
@@ -43,6 +44,8 @@ pub enum Work {
     Mine {
         /// How many threads search.
         threads: usize,
+        /// How they search.
+        kernel: &'static Kernel,
         /// Who gets the rewards.
         reward_to: Address,
     },
@@ -112,14 +115,14 @@ pub async fn start(home: &Home, config: &Config, work: Work) -> Result<Running, 
     let outbox = Arc::new(Outbox::open(&home.outbox_folder(params.genesis_id()))?);
     let searcher: Rc<dyn Searcher> = match work {
         Work::Follow => Rc::new(NoSearcher),
-        Work::Mine { threads, .. } => {
-            Rc::new(
-                PoolSearcher::new(threads).map_err(|error| RunError::Search {
-                    threads,
-                    reason: error.to_string(),
-                })?,
-            )
-        }
+        Work::Mine {
+            threads, kernel, ..
+        } => Rc::new(
+            PoolSearcher::new(threads, kernel).map_err(|error| RunError::Search {
+                threads,
+                reason: error.to_string(),
+            })?,
+        ),
     };
     let tip = store.snapshot()?.tip()?;
     let env = Env {

@@ -24,6 +24,7 @@ use mvb_actors::{
     verified_cache::VerifiedCache,
     view::{MiningState, View},
 };
+use mvb_kernels::Kernel;
 use mvb_node::system::{SystemClock, ThreadWorkers};
 use mvb_protocol::{
     address::Address,
@@ -89,6 +90,9 @@ impl Searcher for Unsolvable {
     fn threads(&self) -> usize {
         self.0.threads()
     }
+    fn roots(&self) -> usize {
+        self.0.roots()
+    }
 }
 
 async fn measure(threads: usize) -> Vec<Duration> {
@@ -100,6 +104,7 @@ async fn measure(threads: usize) -> Vec<Duration> {
     let (idle, idles) = mpsc::channel();
     let pool = PoolSearcher::observed(
         threads,
+        Kernel::best(),
         Box::new(move || {
             let _ = idle.send(Instant::now());
         }),
@@ -181,6 +186,7 @@ fn blocks(params: &ChainParams) -> Vec<Arc<Block>> {
                 transactions: &[],
                 reward_to: Address([1; 32]),
                 extra_nonce: 0,
+                roots: 1,
                 now: Timestamp(i as u64),
             })
             .expect("an empty block is enough with block_size 1");

@@ -79,7 +79,7 @@ impl Searcher for SimSearcher {
                 }
             }
             power.needed().await;
-            if let Some(header) = solve(job) {
+            if let Some(header) = solve(&job) {
                 trace.note(None, machine, &format!("found {:.8}", header.id()));
                 on_found(header);
             }
@@ -100,16 +100,22 @@ impl Searcher for SimSearcher {
     fn threads(&self) -> usize {
         1
     }
+
+    fn roots(&self) -> usize {
+        2
+    }
 }
 
-/// The first nonce from where the job begins that meets its target.
-fn solve(job: SearchJob) -> Option<Header> {
-    let mut header = job.header;
-    for nonce in job.header.nonce.. {
-        header.nonce = nonce;
-        if job.target.is_met_by(&header.id()) {
-            return Some(header);
-        }
-    }
-    None
+/// The first nonce from where the job begins that meets its target with one of its roots.
+fn solve(job: &SearchJob) -> Option<Header> {
+    let headers = (job.header.nonce..).flat_map(|nonce| {
+        job.roots.iter().map(move |root| Header {
+            content_root: *root,
+            nonce,
+            ..job.header
+        })
+    });
+    headers
+        .into_iter()
+        .find(|header| job.target.is_met_by(&header.id()))
 }

@@ -15,7 +15,10 @@
 )]
 #![cfg_attr(
     not(target_arch = "x86_64"),
-    allow(dead_code, reason = "some is there for the SHA instructions of x86 only")
+    allow(
+        dead_code,
+        reason = "some is there for the SHA instructions of x86 only"
+    )
 )]
 
 #[cfg(target_arch = "x86_64")]

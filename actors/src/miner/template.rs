@@ -1,11 +1,14 @@
 //! What a miner works on: the next block without its nonce, built from the tip's header
 //! chain and the mempool's selection. Pure; the Miner actor supplies all of it.
 
+use crate::env::SearchJob;
 use mvb_protocol::{
     address::Address,
     amount::Amount,
-    block::{Block, Header, Reward},
+    block::{Block, Header, Reward, content_root},
+    hash::ContentRoot,
     ledger::LedgerError,
+    merkle::merkle_root,
     numbers::Timestamp,
     params::{BLOCK_VERSION, ChainParams},
     target::Target,
@@ -24,9 +27,11 @@ pub struct Ingredients<'a> {
     pub transactions: &'a [Arc<Verified<Transaction>>],
     /// Who gets the reward.
     pub reward_to: Address,
-    /// Makes this miner's content root differ from any other's, also of one that mines for
-    /// the same address.
+    /// The numbers from here on make this miner's content roots differ from each other and
+    /// from any other's, also of one that mines for the same address.
     pub extra_nonce: u64,
+    /// How many content roots to give.
+    pub roots: usize,
     /// The miner's clock.
     pub now: Timestamp,
 }
@@ -51,8 +56,11 @@ pub enum NoTemplate {
 /// A block without its nonce, and the target its id must be below.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// The block; the header's nonce is where the search begins.
+    /// The block with the first of its content roots.
     pub block: Block,
+    /// Its content roots: the first is the block's, and each one's `extra_nonce` is one more
+    /// than that of the one before.
+    pub roots: Arc<[ContentRoot]>,
     /// The target.
     pub target: Target,
 }
@@ -105,9 +113,53 @@ impl Template {
                 extra_nonce: from.extra_nonce,
             },
         };
-        block.header.content_root = block.content_root(from.params.genesis_id(), &block.wids());
-        Ok(Self { block, target })
+        let roots = roots(from, &block);
+        block.header.content_root = roots[0];
+        Ok(Self {
+            block,
+            roots,
+            target,
+        })
     }
+
+    /// What the search threads are to look for.
+    pub fn job(&self) -> SearchJob {
+        SearchJob {
+            header: self.block.header,
+            roots: self.roots.clone(),
+            target: self.target,
+        }
+    }
+
+    /// The block that a solved header belongs to; `None` if its root is none of these.
+    pub fn solved(mut self, header: Header) -> Option<Block> {
+        let root = self
+            .roots
+            .iter()
+            .position(|root| *root == header.content_root)?;
+        let reward = &mut self.block.reward;
+        reward.extra_nonce = reward.extra_nonce.wrapping_add(root as u64);
+        self.block.header = header;
+        Some(self.block)
+    }
+}
+
+/// The content roots that differ in the reward's `extra_nonce` alone, at least one. The
+/// payments are hashed once for all of them.
+fn roots(from: &Ingredients<'_>, block: &Block) -> Arc<[ContentRoot]> {
+    let wids = block.wids();
+    let payments = merkle_root(&wids);
+    let count = u32::try_from(wids.len()).unwrap_or(u32::MAX);
+    let root = |number: usize| {
+        let extra_nonce = block.reward.extra_nonce.wrapping_add(number as u64);
+        let reward = Reward {
+            extra_nonce,
+            ..block.reward
+        };
+        let hash = reward.hash(from.params.genesis_id(), block.header.height);
+        content_root(&payments, count, &hash)
+    };
+    (0..from.roots.max(1)).map(root).collect()
 }
 
 #[cfg(test)]
@@ -128,7 +180,8 @@ mod tests {
             parent,
             transactions: &[],
             reward_to: Address([1; 32]),
-            extra_nonce: 5,
+            extra_nonce: u64::MAX,
+            roots: 3,
             now: Timestamp(1_000),
         })
     }
@@ -151,6 +204,34 @@ mod tests {
             .push(&params, &block.header, Some(Timestamp(1_000)))
             .unwrap();
         verify_block(Arc::new(block), &params).unwrap();
+    }
+
+    #[test]
+    fn whichever_root_is_solved_the_block_with_it_is_valid() {
+        let params = params();
+        let mut chain = HeaderChain::genesis(&params);
+        let template = build(&chain, &params).unwrap();
+        assert_eq!(template.roots.len(), 3);
+        for (number, root) in template.roots.iter().enumerate() {
+            let mut header = template.block.header;
+            header.content_root = *root;
+            while !template.target.is_met_by(&header.id()) {
+                header.nonce += 1;
+            }
+            let block = template.clone().solved(header).unwrap();
+            assert_eq!(
+                block.reward.extra_nonce,
+                u64::MAX.wrapping_add(number as u64)
+            );
+            assert_eq!(block.id(), header.id());
+            verify_block(Arc::new(block), &params).unwrap();
+        }
+        let foreign = Header {
+            content_root: ContentRoot([9; 32]),
+            ..template.block.header
+        };
+        assert_eq!(template.solved(foreign), None);
+        assert!(chain.push(&params, &foreign, None).is_err());
     }
 
     #[test]
@@ -182,6 +263,7 @@ mod tests {
             transactions: &[],
             reward_to: Address([1; 32]),
             extra_nonce: 5,
+            roots: 1,
             now: Timestamp(10),
         })
         .unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    env::{OnFound, Searcher},
+    env::{OnFound, SearchJob, Searcher},
     messages::ChainError,
     testing::{
         Seen, TestChain, World, address, answering, assume_verified, easy_params, local, until,
@@ -42,11 +42,14 @@ impl Searcher for ManualSearcher {
     fn threads(&self) -> usize {
         1
     }
+    fn roots(&self) -> usize {
+        4
+    }
 }
 
 impl ManualSearcher {
     fn job(&self, number: usize) -> SearchJob {
-        self.jobs.borrow()[number].0
+        self.jobs.borrow()[number].0.clone()
     }
 
     fn count(&self) -> usize {
@@ -58,11 +61,12 @@ impl ManualSearcher {
         let (job, on_found) = {
             let mut jobs = self.jobs.borrow_mut();
             (
-                jobs[number].0,
+                jobs[number].0.clone(),
                 jobs[number].1.take().expect("a job is solved once"),
             )
         };
         let mut header = job.header;
+        header.content_root = job.roots[number % job.roots.len()];
         while !job.target.is_met_by(&header.id()) {
             header.nonce += 1;
         }
@@ -414,6 +418,29 @@ async fn payments_that_come_during_a_search_are_gathered_and_taken_up_once() {
             fixture.searcher.job(0).header.content_root,
             fixture.searcher.job(1).header.content_root
         );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_header_is_searched_twice_however_often_the_job_is_renewed() {
+    local(async {
+        let fixture = Fixture::new(World::new(&easy_params()), false);
+        fixture.searching(6).await;
+        let mut roots: Vec<_> = (0..6)
+            .flat_map(|job| fixture.searcher.job(job).roots.to_vec())
+            .collect();
+        roots.sort();
+        roots.dedup();
+        assert_eq!(roots.len(), 6 * 4);
+        // A hit belongs to the block of its root, whichever that is.
+        fixture.searcher.solve(5);
+        until("it is submitted", || fixture.submitted.borrow().len() == 1).await;
+        let block = fixture.submitted.borrow()[0].block.clone();
+        let genesis = fixture.world.env.params.genesis_id();
+        let root = block.content_root(genesis, &block.wids());
+        assert_eq!(block.header.content_root, root);
+        assert_eq!(root, fixture.searcher.job(5).roots[1]);
     })
     .await;
 }

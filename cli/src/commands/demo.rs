@@ -17,6 +17,7 @@ use mvb_actors::{
     env::{SearchJob, Searcher},
     search::PoolSearcher,
 };
+use mvb_kernels::Kernel;
 use mvb_protocol::{
     amount::Amount,
     block::Header,
@@ -139,7 +140,8 @@ impl Base {
 
 /// Hashes a second that this machine tries with so many threads.
 async fn measure(threads: usize) -> Result<f64> {
-    let searcher = PoolSearcher::new(threads).context("cannot start the search threads")?;
+    let searcher =
+        PoolSearcher::new(threads, Kernel::best()).context("cannot start the search threads")?;
     let target = Target::from_difficulty(64);
     let header = Header {
         previous: BlockId::default(),
@@ -150,7 +152,13 @@ async fn measure(threads: usize) -> Result<f64> {
         timestamp: Timestamp(0),
         nonce: 0,
     };
-    searcher.start(SearchJob { header, target }, Box::new(|_| {}));
+    let roots = (0..=u8::MAX).map(|number| ContentRoot([number; 32]));
+    let job = SearchJob {
+        header,
+        roots: roots.take(searcher.roots()).collect(),
+        target,
+    };
+    searcher.start(job, Box::new(|_| {}));
     let started = Instant::now();
     sleep(MEASURED).await;
     let rate = searcher.hashes() as f64 / started.elapsed().as_secs_f64();

@@ -1,8 +1,14 @@
 //! `mvb miner`: runs a mining node until a signal.
 
 use super::watch::{self, Tell};
-use crate::{args, context::Context, exit::Exit, narrator::Event};
+use crate::{
+    args,
+    context::Context,
+    exit::{Exit, UsageError},
+    narrator::Event,
+};
 use anyhow::Result;
+use mvb_kernels::Kernel;
 use mvb_node::{
     config::{Config, MINING_REWARDS},
     home::{Found, Home, Role},
@@ -15,8 +21,13 @@ use mvb_protocol::address::Address;
 pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
     let config = context.config_with(&[
         ("threads", miner.threads.map(|threads| threads.to_string())),
+        ("kernel", miner.kernel),
         ("reward_to", miner.reward_to),
     ])?;
+    // Before anything is made: a kernel that cannot be had may be mistyped.
+    let kernel = config
+        .search_kernel()
+        .map_err(|error| UsageError(error.to_string()))?;
     let (home, found) = Home::open_or_create(&config.home)?;
     if found == Found::Created {
         context
@@ -26,12 +37,22 @@ pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
     // Nothing is created in a home that another process holds; it says who that is.
     drop(home.lock(Role::Miner)?);
     let reward_to = reward_address(context, &config)?;
-    watch::run(mine(context, &config, &home, reward_to))
+    watch::run(mine(context, &config, &home, kernel, reward_to))
 }
 
-async fn mine(context: &Context, config: &Config, home: &Home, reward_to: Address) -> Result<Exit> {
+async fn mine(
+    context: &Context,
+    config: &Config,
+    home: &Home,
+    kernel: &'static Kernel,
+    reward_to: Address,
+) -> Result<Exit> {
     let threads = config.search_threads();
-    let work = Work::Mine { threads, reward_to };
+    let work = Work::Mine {
+        threads,
+        kernel,
+        reward_to,
+    };
     let running = running::start(home, config, work).await?;
     let tip = running.view.chain.borrow().tip;
     let params = config.chain_params();
@@ -43,6 +64,7 @@ async fn mine(context: &Context, config: &Config, home: &Home, reward_to: Addres
         reward_to: reward_to.to_lower_hex(),
         shown_reward_to: shown(&config.reward_to),
         threads,
+        kernel: kernel.name().to_owned(),
         port: running.port.unwrap_or_default(),
     })?;
     watch::watch(context, &running.view, Tell::Everything, |_, _| {

@@ -29,6 +29,8 @@ pub enum Event {
         shown_reward_to: String,
         /// Search threads.
         threads: usize,
+        /// The search kernel.
+        kernel: String,
         /// The block server's port.
         port: u16,
     },
@@ -152,13 +154,14 @@ impl fmt::Display for Event {
                 height,
                 shown_reward_to,
                 threads,
+                kernel,
                 port,
                 ..
             } => write!(
                 f,
                 "miner of network {network:?} (genesis {genesis:.8}), chain at height {height}\n\
-                 rewards go to {shown_reward_to}; {} {}; blocks are served on port {port}; \
-                 Ctrl-C ends it",
+                 rewards go to {shown_reward_to}; blocks are served on port {port}; Ctrl-C ends it\n\
+                 {} {} with kernel {kernel}",
                 count(*threads, "thread"),
                 if *threads == 1 { "searches" } else { "search" }
             ),

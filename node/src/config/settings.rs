@@ -5,6 +5,7 @@ use crate::{
     transport::Network,
     wallet::{KeyName, Party},
 };
+use mvb_kernels::{Kernel, KernelError};
 use mvb_protocol::{keys::Curve, params::ChainParams};
 use std::{
     net::SocketAddr,
@@ -46,6 +47,8 @@ pub struct Settings {
     pub peers: Vec<SocketAddr>,
     /// Search threads; `None` means one for each core.
     pub threads: Option<NonZeroUsize>,
+    /// The search kernel by name; `None` means the fastest that this CPU can run.
+    pub kernel: Option<String>,
     /// Who gets the rewards.
     pub reward_to: Party,
     /// The most bytes of payments that wait.
@@ -72,6 +75,7 @@ impl Settings {
             interfaces: Vec::new(),
             peers: Vec::new(),
             threads: None,
+            kernel: None,
             reward_to: Party::Name(reward_key),
             mempool_bytes: 64 << 20,
             mempool_per_source_per_second: 1_000,
@@ -83,5 +87,16 @@ impl Settings {
         self.threads
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get)
+    }
+
+    /// How they search: the kernel asked for, or the fastest that this CPU can run.
+    ///
+    /// # Errors
+    /// When no kernel is called so, or this CPU cannot run it.
+    pub fn search_kernel(&self) -> Result<&'static Kernel, KernelError> {
+        match &self.kernel {
+            Some(name) => Kernel::by_name(name),
+            None => Ok(Kernel::best()),
+        }
     }
 }

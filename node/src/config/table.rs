@@ -223,6 +223,20 @@ pub static PARAMETERS: &[Parameter] = &[
             .map_or_else(|| "all".to_owned(), |count| count.to_string())
     ),
     parameter!(
+        "kernel",
+        false,
+        "the name of a search kernel, or auto",
+        "how the threads search for blocks; auto means the fastest that this CPU can run",
+        kernel,
+        |text, _| match text {
+            "auto" => Some(None),
+            _ => (1..=32)
+                .contains(&text.len())
+                .then(|| Some(text.to_owned())),
+        },
+        |kernel: &Option<String>| kernel.clone().unwrap_or_else(|| "auto".to_owned())
+    ),
+    parameter!(
         "reward_to",
         false,
         "the name of a key here, or an address",

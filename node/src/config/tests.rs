@@ -78,6 +78,7 @@ fn the_defaults_are_the_documented_ones() {
             "interfaces=".to_owned(),
             "peers=".to_owned(),
             "threads=all".to_owned(),
+            "kernel=auto".to_owned(),
             "reward_to=mining_rewards".to_owned(),
             "mempool_bytes=67108864".to_owned(),
             "mempool_per_source_per_second=1000".to_owned(),
@@ -100,6 +101,17 @@ fn every_parameter_reads_back_what_it_shows() {
 }
 
 #[test]
+fn a_kernel_that_does_not_exist_is_refused_with_those_that_do() {
+    let config = given().set("kernel=abacus").load().unwrap();
+    let refused = config.search_kernel().unwrap_err().to_string();
+    for name in ["abacus", "portable"] {
+        assert!(refused.contains(name), "{refused}");
+    }
+    let fastest = given().set("kernel=auto").load().unwrap();
+    assert!(fastest.search_kernel().is_ok());
+}
+
+#[test]
 fn every_parameter_has_its_effect() {
     let config = given()
         .set("network_name=room 7")
@@ -119,6 +131,7 @@ fn every_parameter_has_its_effect() {
         .set("interfaces=eth0, 10.0.0.1")
         .set("peers=192.168.1.7:2607,[fd00::7]:2607")
         .set("threads=3")
+        .set("kernel=portable")
         .set("reward_to=alice")
         .set("mempool_bytes=65536")
         .set("mempool_per_source_per_second=5")
@@ -156,6 +169,7 @@ fn every_parameter_has_its_effect() {
     assert_eq!(config.interfaces, ["eth0", "10.0.0.1"]);
     assert_eq!(config.peers.len(), 2);
     assert_eq!(config.search_threads(), 3);
+    assert_eq!(config.search_kernel().unwrap().name(), "portable");
     assert_eq!(config.reward_to.to_string(), "alice");
     assert_eq!(config.mempool_bytes, 65_536);
     assert_eq!(config.mempool_per_source_per_second, 5);
