@@ -6,15 +6,18 @@
 //! datagram, and never takes one for evidence.
 
 mod attempt;
+mod bodies;
 mod download;
 mod error;
 mod memory;
 mod pace;
 mod peers;
+mod pipeline;
 mod plan;
 mod session;
 #[cfg(test)]
 mod tests;
+mod upcoming;
 
 use crate::{
     env::Env,
@@ -24,6 +27,7 @@ use crate::{
 };
 use actix::prelude::*;
 use attempt::{Attempt, Ending, listen};
+use bodies::Bodies;
 use download::{Report, Shared};
 use error::{Conclusion, SessionError};
 use mvb_protocol::{
@@ -144,6 +148,9 @@ impl ForkResolver {
                 chain: ports.chain,
                 refused: Rc::new(Recent::new(REFUSED_CAPACITY).into()),
                 budget: Rc::default(),
+                bodies: Rc::new(Bodies::new(now).into()),
+                changed: Rc::default(),
+                turn: Rc::default(),
             },
             config,
             miner: ports.miner,
@@ -165,7 +172,9 @@ impl Actor for ForkResolver {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(TICK, |resolver, ctx| {
-            resolver.peers.forget(Instant::now());
+            let now = Instant::now();
+            resolver.peers.forget(now);
+            resolver.shared.bodies.borrow_mut().forget(now);
             resolver.look(ctx);
             if std::mem::take(&mut resolver.is_view_due) {
                 resolver.publish();
@@ -210,6 +219,7 @@ impl Handler<TipChanged> for ForkResolver {
 
     fn handle(&mut self, _: TipChanged, ctx: &mut Self::Context) {
         self.is_view_due = true;
+        self.shared.changed.notify_waiters();
         self.look(ctx);
     }
 }
@@ -235,8 +245,10 @@ impl Handler<SessionReport> for ForkResolver {
                 self.look(ctx);
             }
             SessionEvent::Download(Report::Downloading { claimed }) => {
+                self.peers.downloading(endpoint, claimed);
                 self.downloads.insert(endpoint, claimed);
                 self.tell_miner();
+                self.look(ctx);
             }
             SessionEvent::Download(Report::Adopted { blocks }) => {
                 self.peers.adopted(endpoint, blocks, Instant::now());

@@ -3,13 +3,14 @@
 
 use super::{ForkResolver, SessionEvent, SessionReport};
 use crate::fork_resolver::{
-    download::{Download, Report, Shared},
+    bodies::Giver,
+    download::{Download, Shared},
     error::SessionError,
     pace::Deadlines,
     session::Session,
 };
 use actix::Addr;
-use std::{cell::Cell, net::SocketAddr};
+use std::{net::SocketAddr, rc::Rc};
 
 /// What an attempt is told at its start.
 pub struct Attempt {
@@ -36,19 +37,19 @@ pub struct Ending {
 impl Attempt {
     /// Makes the attempt.
     pub async fn run(self) -> Ending {
-        let adopted = Cell::new(false);
-        let result = self.catch_up(&adopted).await;
+        let giver = self.shared.bodies.borrow_mut().giver(self.endpoint);
+        let result = self.catch_up(&giver).await;
         Ending {
             result,
-            adopted: adopted.get(),
+            adopted: giver.adopted.get(),
         }
     }
 
-    async fn catch_up(&self, adopted: &Cell<bool>) -> Result<Option<Session>, SessionError> {
+    async fn catch_up(&self, giver: &Rc<Giver>) -> Result<Option<Session>, SessionError> {
         let env = &self.shared.env;
         let (mut session, hello) = Session::dial(env, self.endpoint, &self.deadlines).await?;
         let claimed = hello.announcement.tip;
-        self.report(SessionEvent::Greeted(hello.node, claimed));
+        self.report(self.endpoint, SessionEvent::Greeted(hello.node, claimed));
         let ours = env.view.chain.borrow().tip;
         let is_worth_it = claimed.is_better_than(&ours);
         if !is_worth_it && !self.is_kept {
@@ -56,13 +57,11 @@ impl Attempt {
         }
         session.greet(env, ours).await?;
         if is_worth_it {
-            let on_report = |event| {
-                adopted.set(adopted.get() || matches!(event, Report::Adopted { .. }));
-                self.report(SessionEvent::Download(event));
-            };
-            let claimed = Download::new(self.shared.clone(), &mut session, claimed, &on_report)
-                .run()
-                .await?;
+            // Bodies that one session delivered may be adopted by another.
+            let on_report = |endpoint, event| self.report(endpoint, SessionEvent::Download(event));
+            let shared = self.shared.clone();
+            let download = Download::new(shared, &mut session, giver, claimed, &on_report);
+            let claimed = download.run().await?;
             // Its whole chain was seen by now, and judged against the store, which is ahead of
             // the view while a block found here is being announced.
             let ours = env.read(|chain| chain.tip()).await?;
@@ -74,8 +73,7 @@ impl Attempt {
         Ok(self.is_kept.then_some(session))
     }
 
-    fn report(&self, event: SessionEvent) {
-        let endpoint = self.endpoint;
+    fn report(&self, endpoint: SocketAddr, event: SessionEvent) {
         self.resolver.do_send(SessionReport { endpoint, event });
     }
 }

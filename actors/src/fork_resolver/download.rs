@@ -2,14 +2,16 @@
 //! hand them to the chain manager, plan again. Each step starts from the chain as it then
 //! is, so that a tip that moves meanwhile, or a session that ends half-way, loses nothing.
 //!
-//! An extension goes in small windows, each connected before the next is fetched. A fork
-//! is fetched up to the block that makes it the better chain and connected in one step.
+//! An extension goes through the pipeline, together with other sessions. A fork is fetched up
+//! to the block that makes it the better chain and connected in one step.
 
 use crate::{
     env::Env,
     fork_resolver::{
+        bodies::{Bodies, Giver},
         error::SessionError,
         memory::{Budget, Share},
+        pipeline::{Extended, Pipeline},
         plan::{Candidate, Page, Start},
         session::{Session, expect_block},
     },
@@ -25,10 +27,12 @@ use mvb_protocol::{
     validate::{BlockError, Verdict},
     wire::MAX_BLOCKS_REQUEST,
 };
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc};
+use tokio::sync::{Mutex, Notify};
 
-/// How many bytes of blocks are gathered before they are handed on.
-const CHUNK_BYTES: usize = 4 << 20;
+/// How many bytes of blocks are gathered before they are handed on. Enough that their
+/// signatures keep all cores at work, and less than a second of it.
+pub const CHUNK_BYTES: usize = 1 << 20;
 
 /// How many plans in a row may come to nothing because this node's chain moved.
 const MAX_FRUITLESS: u32 = 8;
@@ -64,15 +68,39 @@ pub struct Shared {
     pub refused: RefusedBlocks,
     /// The memory for bodies of side branches.
     pub budget: Rc<Budget>,
+    /// The bodies of this chain's blocks to come.
+    pub bodies: Rc<RefCell<Bodies>>,
+    /// Notified when these or this node's chain have changed.
+    pub changed: Rc<Notify>,
+    /// Held by the session that connects what has come.
+    pub turn: Rc<Mutex<()>>,
+}
+
+impl Shared {
+    /// A branch that broke a rule is not fetched again, from whomever.
+    ///
+    /// # Errors
+    /// When one of the ids did.
+    pub fn check_refused(&self, ids: &[BlockId]) -> Result<(), SessionError> {
+        let refused = self.refused.borrow();
+        match ids.iter().find(|id| refused.get(id).is_some()) {
+            Some(id) => Err(SessionError::BadBlock {
+                id: *id,
+                error: BlockError::InvalidAncestor { ancestor: *id },
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One session's download.
 pub struct Download<'a> {
     shared: Shared,
     session: &'a mut Session,
+    giver: &'a Rc<Giver>,
     /// The best tip the peer has claimed in this session.
     claimed: Tip,
-    report: &'a dyn Fn(Report),
+    report: &'a dyn Fn(SocketAddr, Report),
     /// Bodies of a fork that is not complete yet, kept from plan to plan.
     held: BTreeMap<BlockId, Arc<Block>>,
     share: Share,
@@ -97,15 +125,8 @@ enum Plan {
     Nothing,
     /// The chains moved while they came; it is worth asking again.
     Moved,
-    /// A branch.
-    Candidate(Box<Candidate>),
-}
-
-/// Where fetched blocks go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sink {
-    Connect,
-    Hold,
+    /// A branch, and where it was asked for.
+    Candidate(Box<Candidate>, Start),
 }
 
 impl<'a> Download<'a> {
@@ -113,13 +134,15 @@ impl<'a> Download<'a> {
     pub fn new(
         shared: Shared,
         session: &'a mut Session,
+        giver: &'a Rc<Giver>,
         claimed: Tip,
-        report: &'a dyn Fn(Report),
+        report: &'a dyn Fn(SocketAddr, Report),
     ) -> Self {
         let share = Share::new(shared.budget.clone());
         Self {
             shared,
             session,
+            giver,
             claimed,
             report,
             held: BTreeMap::new(),
@@ -155,15 +178,15 @@ impl<'a> Download<'a> {
             return false;
         };
         self.claimed = tip;
-        (self.report)(Report::Announced(tip));
+        self.report(Report::Announced(tip));
         true
     }
 
     async fn step(&mut self) -> Result<Step, SessionError> {
-        let candidate = match self.plan().await? {
+        let (candidate, start) = match self.plan().await? {
             Plan::Nothing => return Ok(Step::Nothing),
             Plan::Moved => return Ok(Step::Moved),
-            Plan::Candidate(candidate) => candidate,
+            Plan::Candidate(candidate, start) => (candidate, start),
         };
         if !candidate.is_better() {
             return match candidate.refused() {
@@ -173,24 +196,36 @@ impl<'a> Download<'a> {
         }
         if !self.reported {
             self.reported = true;
-            (self.report)(Report::Downloading {
+            self.report(Report::Downloading {
                 claimed: self.claimed.height.max(candidate.tip().height),
             });
         }
-        let connected = if candidate.is_extension() {
-            self.fetch(candidate.ids(), Sink::Connect).await?
-        } else {
-            self.fetch_fork(candidate.ids()).await?
-        };
-        match (connected, candidate.has_ended()) {
-            (false, _) => Ok(Step::Moved),
+        if !candidate.is_extension() {
             // A fork was judged only up to where it wins; there may be more.
-            (true, true) if candidate.is_extension() => match candidate.refused() {
+            return match self.fetch_fork(candidate.ids()).await? {
+                true => Ok(Step::Adopted),
+                false => Ok(Step::Moved),
+            };
+        }
+        let pipeline = Pipeline {
+            shared: &self.shared,
+            giver: self.giver,
+            report: self.report,
+            start: &start,
+        };
+        let (extended, candidate) = pipeline.run(self.session, candidate).await?;
+        match (extended, candidate.has_ended()) {
+            (Extended::Whole, true) => match candidate.refused() {
                 Some((id, error)) => Err(SessionError::BadBlock { id, error }),
                 None => Ok(Step::AdoptedLast),
             },
-            (true, _) => Ok(Step::Adopted),
+            (Extended::Whole | Extended::Partly, _) => Ok(Step::Adopted),
+            (Extended::NotAtAll, _) => Ok(Step::Moved),
         }
+    }
+
+    fn report(&self, report: Report) {
+        (self.report)(self.giver.endpoint, report);
     }
 
     /// Asks for headers until they prove a better chain or end.
@@ -214,7 +249,7 @@ impl<'a> Download<'a> {
             }
             Err(error) => return Err(error),
         };
-        self.check_refused(&candidate, 0)?;
+        self.shared.check_refused(candidate.ids())?;
         while !candidate.is_better() && !candidate.has_ended() {
             let headers = self.session.headers(candidate.locator(&start)).await?;
             let judged = candidate.ids().len();
@@ -230,29 +265,14 @@ impl<'a> Download<'a> {
                     Ok::<_, SessionError>(candidate)
                 })
                 .await?;
-            self.check_refused(&candidate, judged)?;
+            self.shared.check_refused(&candidate.ids()[judged..])?;
         }
-        Ok(Plan::Candidate(candidate))
+        Ok(Plan::Candidate(candidate, start))
     }
 
     async fn has_moved(&self, from: Tip) -> Result<bool, SessionError> {
         let tip = self.shared.env.read(|chain| chain.tip()).await?;
         Ok(tip != from)
-    }
-
-    /// A branch that broke a rule is not fetched again, from whomever.
-    fn check_refused(&self, candidate: &Candidate, from: usize) -> Result<(), SessionError> {
-        let refused = self.shared.refused.borrow();
-        match candidate.ids()[from..]
-            .iter()
-            .find(|id| refused.get(id).is_some())
-        {
-            Some(id) => Err(SessionError::BadBlock {
-                id: *id,
-                error: BlockError::InvalidAncestor { ancestor: *id },
-            }),
-            None => Ok(()),
-        }
     }
 
     /// Fetches a fork whole and connects it. Returns whether it was adopted.
@@ -263,12 +283,16 @@ impl<'a> Download<'a> {
             .filter(|id| !self.held.contains_key(id))
             .copied()
             .collect();
-        self.fetch(&missing, Sink::Hold).await?;
+        self.fetch(&missing).await?;
         let blocks: Vec<_> = ids
             .iter()
             .filter_map(|id| self.held.get(id).cloned())
             .collect();
-        let adopted = self.connect(blocks).await?;
+        let credit = |blocks| {
+            self.giver.adopted.set(true);
+            self.report(Report::Adopted { blocks });
+        };
+        let adopted = connect(&self.shared, blocks, &credit).await?;
         if adopted {
             self.held.clear();
             self.share.release();
@@ -297,9 +321,9 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// Brings blocks in order to a sink, from the store where a reorg left them there and
-    /// from the peer otherwise. Returns false when this node's chain moved.
-    async fn fetch(&mut self, ids: &[BlockId], sink: Sink) -> Result<bool, SessionError> {
+    /// Fetches blocks to hold, from the store where a reorg left them there and from the peer
+    /// otherwise.
+    async fn fetch(&mut self, ids: &[BlockId]) -> Result<(), SessionError> {
         for window in ids.chunks(MAX_BLOCKS_REQUEST) {
             let (env, asked) = (&self.shared.env, window.to_vec());
             let stored: Vec<bool> = env
@@ -315,45 +339,24 @@ impl<'a> Download<'a> {
             while let Some(&is_stored) = known.first() {
                 let run = known.iter().take_while(|k| **k == is_stored).count();
                 let (now, later) = rest.split_at(run);
-                let kept = if is_stored {
-                    self.load(now, sink).await?
+                if is_stored {
+                    let most = self.shared.env.params.max_block_bytes as usize;
+                    for ids in now.chunks((CHUNK_BYTES / most).max(1)) {
+                        let blocks = load(&self.shared, ids).await?;
+                        self.hold_all(ids, blocks)?;
+                    }
                 } else {
-                    self.request(now, sink).await?
-                };
-                if !kept {
-                    return Ok(false);
+                    self.request(now).await?;
                 }
                 (rest, known) = (later, &known[run..]);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Blocks that this node has already, from a branch it left.
-    async fn load(&mut self, ids: &[BlockId], sink: Sink) -> Result<bool, SessionError> {
-        let most = self.shared.env.params.max_block_bytes as usize;
-        for ids in ids.chunks((CHUNK_BYTES / most).max(1)) {
-            let asked = ids.to_vec();
-            let blocks: Vec<Option<Block>> = self
-                .shared
-                .env
-                .read(move |chain| asked.iter().map(|id| chain.block(id)).collect())
-                .await?;
-            let mut found = Vec::with_capacity(ids.len());
-            for (id, block) in ids.iter().zip(blocks) {
-                let block = block.ok_or(SessionError::NotFound { id: *id })?;
-                found.push(Arc::new(block));
-            }
-            if !self.pour(ids, found, sink).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Blocks from the peer. However many are asked for, no more than a chunk is held here:
+    /// Blocks from the peer. However many are asked for, no more than a chunk is in frames:
     /// the rest waits in the connection.
-    async fn request(&mut self, ids: &[BlockId], sink: Sink) -> Result<bool, SessionError> {
+    async fn request(&mut self, ids: &[BlockId]) -> Result<(), SessionError> {
         self.session.ask_blocks(ids.to_vec()).await?;
         let mut rest = ids;
         while !rest.is_empty() {
@@ -367,68 +370,86 @@ impl<'a> Download<'a> {
                 frames.push(frame);
             }
             let (now, later) = rest.split_at(frames.len());
-            let (params, asked) = (self.shared.env.params.clone(), now.to_vec());
-            let blocks = self
-                .shared
-                .env
-                .compute(move || {
-                    let answers = frames.iter().zip(asked);
-                    answers
-                        .map(|(frame, id)| expect_block(frame, id, &params))
-                        .collect::<Result<Vec<_>, _>>()
-                })
-                .await?;
+            let blocks = decode(&self.shared, frames, now.to_vec()).await?;
             rest = later;
-            if !self.pour(now, blocks, sink).await? {
-                // What is on its way must not be taken for the next answer.
-                let pace = self.session.pace();
-                for _ in rest {
-                    self.session.block_frame(&pace).await?;
-                }
-                return Ok(false);
-            }
+            self.hold_all(now, blocks)?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    async fn pour(
-        &mut self,
-        ids: &[BlockId],
-        blocks: Vec<Arc<Block>>,
-        sink: Sink,
-    ) -> Result<bool, SessionError> {
-        if sink == Sink::Connect {
-            return self.connect(blocks).await;
-        }
+    fn hold_all(&mut self, ids: &[BlockId], blocks: Vec<Arc<Block>>) -> Result<(), SessionError> {
         for (id, block) in ids.iter().zip(blocks) {
             self.hold(*id, block)?;
         }
-        Ok(true)
+        Ok(())
     }
+}
 
-    /// Hands blocks to the chain manager. Returns false when this node's chain moved.
-    async fn connect(&self, blocks: Vec<Arc<Block>>) -> Result<bool, SessionError> {
-        let count = blocks.len();
-        let answer = self.shared.chain.send(ConnectBranch { blocks }).await;
-        let rejected = match answer.map_err(|_| SessionError::Stopping)? {
-            Ok(BranchConnected { rejected, .. }) => {
-                let blocks = count;
-                (self.report)(Report::Adopted { blocks });
-                rejected
+/// Reads the answers for some ids, in their order.
+///
+/// # Errors
+/// When one is not the block that was asked for.
+pub async fn decode(
+    shared: &Shared,
+    frames: Vec<Vec<u8>>,
+    ids: Vec<BlockId>,
+) -> Result<Vec<Arc<Block>>, SessionError> {
+    let params = shared.env.params.clone();
+    let decoded = shared.env.compute(move || {
+        let answers = frames.iter().zip(ids);
+        answers
+            .map(|(frame, id)| expect_block(frame, id, &params))
+            .collect()
+    });
+    decoded.await
+}
+
+/// Blocks that this node has already, from a branch it left.
+///
+/// # Errors
+/// When the store fails.
+pub async fn load(shared: &Shared, ids: &[BlockId]) -> Result<Vec<Arc<Block>>, SessionError> {
+    let asked = ids.to_vec();
+    let blocks: Vec<Option<Block>> = shared
+        .env
+        .read(move |chain| asked.iter().map(|id| chain.block(id)).collect())
+        .await?;
+    let found = ids.iter().zip(blocks).map(|(id, block)| {
+        let block = block.ok_or(SessionError::NotFound { id: *id })?;
+        Ok(Arc::new(block))
+    });
+    found.collect()
+}
+
+/// Hands blocks to the chain manager; `credit` hears how many it took. Returns false when this
+/// node's chain moved.
+///
+/// # Errors
+/// When a block breaks a rule, or the store fails.
+pub async fn connect(
+    shared: &Shared,
+    blocks: Vec<Arc<Block>>,
+    credit: &dyn Fn(usize),
+) -> Result<bool, SessionError> {
+    let count = blocks.len();
+    let answer = shared.chain.send(ConnectBranch { blocks }).await;
+    let rejected = match answer.map_err(|_| SessionError::Stopping)? {
+        Ok(BranchConnected { rejected, .. }) => {
+            credit(count);
+            rejected
+        }
+        Err(ChainError::Rejected { id, error }) => Some((id, error)),
+        Err(ChainError::NotBetter { .. }) => return Ok(false),
+        Err(ChainError::Store(error)) => return Err(error.into()),
+    };
+    match rejected {
+        None => Ok(true),
+        Some((_, BlockError::UnknownParent { .. })) => Ok(false),
+        Some((id, error)) => {
+            if error.verdict() == Verdict::Invalid {
+                shared.refused.borrow_mut().insert(id, ());
             }
-            Err(ChainError::Rejected { id, error }) => Some((id, error)),
-            Err(ChainError::NotBetter { .. }) => return Ok(false),
-            Err(ChainError::Store(error)) => return Err(error.into()),
-        };
-        match rejected {
-            None => Ok(true),
-            Some((_, BlockError::UnknownParent { .. })) => Ok(false),
-            Some((id, error)) => {
-                if error.verdict() == Verdict::Invalid {
-                    self.shared.refused.borrow_mut().insert(id, ());
-                }
-                Err(SessionError::BadBlock { id, error })
-            }
+            Err(SessionError::BadBlock { id, error })
         }
     }
 }

@@ -14,7 +14,12 @@ mod tests;
 use crate::{fork_resolver::error::Conclusion, view::PeerView};
 use back_off::{BackOffs, Cause, doubled};
 use choose::Second;
-use mvb_protocol::{chain::Tip, mutant, numbers::Timestamp, wire::NodeId};
+use mvb_protocol::{
+    chain::Tip,
+    mutant,
+    numbers::{Height, Timestamp},
+    wire::NodeId,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -122,6 +127,8 @@ struct Fetch {
     /// Whether it adopts enough at a time to cover what others claim nearby.
     adopts: bool,
     has_adopted: bool,
+    /// How far it leads, once the peer's headers have proven a better chain.
+    leads_to: Option<Height>,
 }
 
 impl Peer {
@@ -273,6 +280,15 @@ impl Peers {
             if let Some(fetch) = &mut peer.fetch {
                 fetch.claims[1] = Some(tip);
             }
+        }
+    }
+
+    /// A session's headers have proven a better chain, which leads to a height.
+    pub fn downloading(&mut self, endpoint: SocketAddr, height: Height) {
+        if let Some(peer) = self.peers.get_mut(&endpoint)
+            && let Some(fetch) = &mut peer.fetch
+        {
+            fetch.leads_to = Some(height);
         }
     }
 

@@ -161,6 +161,16 @@ impl Candidate {
         self.is_extension
     }
 
+    /// This node's tip when the branch was begun, which an extension follows.
+    pub fn base(&self) -> Tip {
+        self.ours
+    }
+
+    /// Takes out the blocks judged so far.
+    pub fn take_ids(&mut self) -> Vec<BlockId> {
+        std::mem::take(&mut self.ids)
+    }
+
     /// The blocks, the lowest first.
     pub fn ids(&self) -> &[BlockId] {
         &self.ids

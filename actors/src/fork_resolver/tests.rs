@@ -3,6 +3,7 @@
 mod lies;
 mod links;
 mod scripted;
+mod sharing;
 
 use super::*;
 use crate::{

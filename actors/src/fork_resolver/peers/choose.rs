@@ -2,7 +2,7 @@
 //! ones, which forged datagrams can invent, share what is left.
 
 use super::{Fetch, Order, Peer, Peers};
-use mvb_protocol::{chain::Tip, mutant, wire::NodeId};
+use mvb_protocol::{chain::Tip, mutant, numbers::Height, wire::NodeId};
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::Instant;
 
@@ -12,6 +12,12 @@ pub(super) const HEAD_START: Duration = Duration::from_millis(500);
 
 /// While a fetch adopts blocks, claims up to so many blocks above its own wait for it.
 const COVERED_HEIGHTS: u64 = 100;
+
+/// A fetch of so many blocks is shared with others.
+const LONG: u64 = 256;
+
+/// The most fetches at work for one of them to be shared; the rest is for other chains.
+const SHARING: usize = 4;
 
 /// The most unproven peers asked in a second: what forged statuses can make this node do.
 pub(super) const UNPROVEN_PER_SECOND: u32 = 32;
@@ -66,6 +72,7 @@ impl Peers {
             covers_until: now + HEAD_START,
             adopts: false,
             has_adopted: false,
+            leads_to: None,
         });
         if !peer.is_trusted() {
             self.second.started(now);
@@ -117,14 +124,16 @@ impl Peers {
         if !has_slot || peer.fetch.is_some() || now < peer.not_before {
             return None;
         }
+        let has_long = slots.fetches.iter().any(|fetch| fetch.is_long(ours));
+        let is_shared = has_long && slots.fetches.len() < SHARING;
+        let is_covered = |claim: &Tip| {
+            let mut fetches = slots.fetches.iter();
+            fetches.any(|fetch| fetch.covers(peer, claim, is_shared, now))
+        };
         let claim = peer.claim.filter(|claim| {
-            claim.is_better_than(&ours)
-                && !(mutant!(TieStartsNoFetch) && claim.work == ours.work)
-                && !self.back_offs.is_waiting(endpoint, claim.id, now)
-                && !slots
-                    .fetches
-                    .iter()
-                    .any(|fetch| fetch.covers(peer, claim, now))
+            let is_waiting = self.back_offs.is_waiting(endpoint, claim.id, now);
+            let is_passed_over = mutant!(TieStartsNoFetch) && claim.work == ours.work;
+            claim.is_better_than(&ours) && !is_passed_over && !is_waiting && !is_covered(claim)
         });
         let is_due = claim.is_some() || peer.pinned && peer.poll_at <= now;
         is_due.then_some(Order { endpoint, claim })
@@ -132,8 +141,15 @@ impl Peers {
 }
 
 impl Running {
-    /// Whether this fetch is likely to bring what `peer` claims as well.
-    fn covers(&self, peer: &Peer, claim: &Tip, now: Instant) -> bool {
+    /// Whether it has so much to fetch that others should help.
+    fn is_long(&self, ours: Tip) -> bool {
+        let left = |height: Height| height.0.saturating_sub(ours.height.0);
+        self.fetch.leads_to.map_or(0, left) >= LONG
+    }
+
+    /// Whether this fetch is likely to bring what `peer` claims as well, and need not be
+    /// helped with it.
+    fn covers(&self, peer: &Peer, claim: &Tip, is_shared: bool, now: Instant) -> bool {
         let Fetch {
             claims,
             covers_until,
@@ -143,10 +159,11 @@ impl Running {
         let is_same_node = self.node.is_some() && self.node == peer.node;
         (now < covers_until || mutant!(FetchCoversForEver))
             && (is_same_node
-                || claims.into_iter().flatten().any(|tip| {
-                    let near = tip.height.0.saturating_add(COVERED_HEIGHTS);
-                    tip.id == claim.id || adopts && claim.height.0 <= near
-                }))
+                || !is_shared
+                    && claims.into_iter().flatten().any(|tip| {
+                        let near = tip.height.0.saturating_add(COVERED_HEIGHTS);
+                        tip.id == claim.id || adopts && claim.height.0 <= near
+                    }))
     }
 }
 

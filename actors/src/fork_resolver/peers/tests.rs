@@ -293,6 +293,26 @@ fn a_fetch_that_adopts_blocks_covers_what_others_claim_nearby() {
 }
 
 #[test]
+fn a_long_fetch_is_shared_with_some_others_and_a_short_rest_is_not() {
+    let mut fixture = Fixture::new(&[]);
+    for host in 1..=6 {
+        fixture.hear(at(host, 2000), tip(5_000));
+    }
+    assert_eq!(fixture.next(), Some(at(1, 2000)));
+    assert_eq!(fixture.next(), None, "nothing is proven yet");
+    let peers = &mut fixture.peers;
+    peers.downloading(at(1, 2000), Height(5_000));
+    peers.adopted(at(1, 2000), 128, fixture.now);
+    let asked: Vec<_> = std::iter::from_fn(|| fixture.next()).collect();
+    assert_eq!(asked, [2, 3, 4].map(|host| at(host, 2000)));
+    for host in 2..=4 {
+        fixture.finish(at(host, 2000), Conclusion::Unreachable, tip(4_900));
+    }
+    fixture.ours = tip(4_900);
+    assert_eq!(fixture.next(), None);
+}
+
+#[test]
 fn one_node_at_two_addresses_is_asked_at_one() {
     let mut fixture = Fixture::new(&[]);
     let node = NodeId([5; 16]);

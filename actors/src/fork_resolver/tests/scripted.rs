@@ -68,6 +68,8 @@ pub struct ScriptedPeer {
     pub unasked_bytes: Cell<usize>,
     /// Whether it says Hello in the name of the node under test.
     pub is_the_node_itself: Cell<bool>,
+    /// How long each of its blocks is on its way.
+    pub block_time: Cell<Duration>,
     /// Called at each request for blocks.
     pub on_blocks: RefCell<Option<Box<dyn Fn()>>>,
     news: watch::Sender<()>,
@@ -85,6 +87,7 @@ impl ScriptedPeer {
             requests: RefCell::default(),
             unasked_bytes: Cell::new(0),
             is_the_node_itself: Cell::new(false),
+            block_time: Cell::default(),
             on_blocks: RefCell::default(),
             news: watch::Sender::default(),
         });
@@ -131,6 +134,16 @@ impl ScriptedPeer {
             .iter()
             .filter(|request| matches!(request, Request::GetBlocks(_)));
         blocks.count()
+    }
+
+    /// How many blocks it was asked for.
+    pub fn asked_blocks(&self) -> usize {
+        let requests = self.requests.borrow();
+        let counts = requests.iter().map(|request| match request {
+            Request::GetBlocks(request) => request.ids.len(),
+            _ => 0,
+        });
+        counts.sum()
     }
 
     async fn talk(&self, mut stream: DuplexStream) -> Option<()> {
@@ -215,6 +228,9 @@ impl ScriptedPeer {
             hook();
         }
         for id in request.ids {
+            if !self.block_time.get().is_zero() {
+                tokio::time::sleep(self.block_time.get()).await;
+            }
             let block = self.block(id);
             match self.behaviour.get() {
                 Behaviour::WithholdsBodies => std::future::pending::<()>().await,

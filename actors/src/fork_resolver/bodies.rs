@@ -1,0 +1,194 @@
+//! The bodies of blocks to come, shared by all sessions: which of them are here, and who
+//! fetches which. An id commits to its body, so it does not matter who sends it. A plain
+//! table that decides; the sessions fetch, and the one whose turn it is connects.
+//!
+//! The lowest blocks matter most: they are asked for first, and when memory is full the highest
+//! make way for them. So there is always room for the next block, and nobody waits for room.
+
+use mvb_protocol::{block::Block, hash::BlockId, numbers::Height};
+use std::{cell::Cell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// The most memory for bodies.
+const MOST_BYTES: usize = 32 << 20;
+
+/// Above this none is asked for that lies beyond what is here; the rest is for what is on
+/// its way.
+const ENOUGH_BYTES: usize = MOST_BYTES / 2;
+
+/// How long a peer may have a request alone when another has nothing else to ask for.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long bodies are kept after the last session that wanted any.
+const KEEP: Duration = Duration::from_secs(60);
+
+/// A session that delivers bodies.
+#[derive(Debug)]
+pub struct Giver {
+    /// The peer.
+    pub endpoint: SocketAddr,
+    /// Whether any body it delivered was adopted.
+    pub adopted: Cell<bool>,
+    number: u64,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Bodies {
+    held: BTreeMap<(Height, BlockId), Body>,
+    bytes: usize,
+    taken: BTreeMap<BlockId, Taken>,
+    givers: u64,
+    wanted_at: Instant,
+}
+
+/// A body and who delivered it.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Its giver.
+    pub giver: Rc<Giver>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    by: u64,
+    since: Instant,
+}
+
+impl Bodies {
+    /// An empty table.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            held: BTreeMap::new(),
+            bytes: 0,
+            taken: BTreeMap::new(),
+            givers: 0,
+            wanted_at: now,
+        }
+    }
+
+    /// A new session.
+    pub fn giver(&mut self, endpoint: SocketAddr) -> Rc<Giver> {
+        self.givers += 1;
+        Rc::new(Giver {
+            endpoint,
+            adopted: Cell::new(false),
+            number: self.givers,
+        })
+    }
+
+    /// Takes up to `most` of the bodies wanted, the lowest first: those nobody fetches, or else
+    /// those that somebody has been fetching for too long.
+    pub fn take(
+        &mut self,
+        giver: &Giver,
+        wanted: &[(Height, BlockId)],
+        most: usize,
+        now: Instant,
+    ) -> Vec<(Height, BlockId)> {
+        self.wanted_at = now;
+        let highest = self.held.last_key_value().map(|(key, _)| *key);
+        let has_room = |key: &(Height, BlockId)| {
+            self.bytes < ENOUGH_BYTES || highest.is_some_and(|highest| *key < highest)
+        };
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|key| !self.held.contains_key(key) && has_room(key))
+            .copied()
+            .collect();
+        let is_free = |(_, id): &&(Height, BlockId)| !self.taken.contains_key(id);
+        let mut batch: Vec<_> = missing.iter().filter(is_free).take(most).copied().collect();
+        if batch.is_empty() {
+            let is_late = |(_, id): &&(Height, BlockId)| {
+                self.taken.get(id).is_some_and(|taken| {
+                    taken.by != giver.number
+                        && PATIENCE <= now.saturating_duration_since(taken.since)
+                })
+            };
+            batch = missing.iter().filter(is_late).take(most).copied().collect();
+        }
+        for (_, id) in &batch {
+            let taken = Taken {
+                by: giver.number,
+                since: now,
+            };
+            self.taken.insert(*id, taken);
+        }
+        batch
+    }
+
+    /// Keeps a body, unless it is here already or higher ones fill the memory.
+    pub fn put(&mut self, height: Height, id: BlockId, body: Body) {
+        self.taken.remove(&id);
+        let key = (height, id);
+        if self.held.contains_key(&key) {
+            return;
+        }
+        let bytes = memory_of(&body.block);
+        while self.bytes + bytes > MOST_BYTES {
+            match self.held.last_key_value().map(|(last, _)| *last) {
+                Some(last) if key < last => self.remove(&last),
+                Some(_) => return,
+                None => break,
+            }
+        }
+        self.bytes += bytes;
+        self.held.insert(key, body);
+    }
+
+    /// The session fetches none of what it took any more.
+    pub fn release(&mut self, giver: &Giver) {
+        self.taken.retain(|_, taken| taken.by != giver.number);
+    }
+
+    /// The bodies that are here of those wanted, from the first one on without a gap, up to
+    /// about so many bytes.
+    pub fn run(&self, wanted: impl Iterator<Item = (Height, BlockId)>, bytes: usize) -> Vec<Body> {
+        let mut run = Vec::new();
+        let mut so_far = 0;
+        for key in wanted {
+            match self.held.get(&key) {
+                Some(body) if so_far < bytes => {
+                    so_far += body.block.size();
+                    run.push(body.clone());
+                }
+                _ => break,
+            }
+        }
+        run
+    }
+
+    /// The chain has reached this height: what is not above it is of no use any more.
+    pub fn reached(&mut self, height: Height) {
+        let above = (Height(height.0.saturating_add(1)), BlockId([0; 32]));
+        let kept = self.held.split_off(&above);
+        for body in self.held.values() {
+            self.bytes -= memory_of(&body.block);
+        }
+        self.held = kept;
+    }
+
+    /// Drops everything when nobody has wanted any of it for a while.
+    pub fn forget(&mut self, now: Instant) {
+        if KEEP < now.saturating_duration_since(self.wanted_at) {
+            self.held.clear();
+            self.bytes = 0;
+        }
+    }
+
+    fn remove(&mut self, key: &(Height, BlockId)) {
+        if let Some(body) = self.held.remove(key) {
+            self.bytes -= memory_of(&body.block);
+        }
+    }
+}
+
+/// A decoded payment takes about twice its bytes.
+pub fn memory_of(block: &Block) -> usize {
+    512 + 2 * block.size()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The table's decisions, without sessions.
+
+use super::*;
+use crate::testing::{TestChain, easy_params};
+
+struct Fixture {
+    bodies: Bodies,
+    chain: TestChain,
+    now: Instant,
+}
+
+impl Fixture {
+    fn new(blocks: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            bodies: Bodies::new(now),
+            chain: TestChain::new(&easy_params()).and(blocks, 1),
+            now,
+        }
+    }
+
+    fn giver(&mut self, port: u16) -> Rc<Giver> {
+        self.bodies.giver(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn wanted(&self) -> Vec<(Height, BlockId)> {
+        let blocks = self.chain.blocks.iter();
+        blocks.map(|b| (b.header.height, b.id())).collect()
+    }
+
+    /// The heights a giver takes.
+    fn take(&mut self, giver: &Giver, most: usize) -> Vec<u64> {
+        let wanted = self.wanted();
+        let taken = self.bodies.take(giver, &wanted, most, self.now);
+        taken.iter().map(|(height, _)| height.0).collect()
+    }
+
+    fn put(&mut self, giver: &Rc<Giver>, height: usize) {
+        let block = self.chain.blocks[height - 1].clone();
+        let (giver, id) = (giver.clone(), block.id());
+        let height = block.header.height;
+        self.bodies.put(height, id, Body { block, giver });
+    }
+
+    fn run(&self) -> usize {
+        self.bodies.run(self.wanted().into_iter(), usize::MAX).len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_body_is_asked_of_one_peer_and_the_lowest_first() {
+    let mut fixture = Fixture::new(6);
+    let (one, two) = (fixture.giver(1), fixture.giver(2));
+    assert_eq!(fixture.take(&one, 2), [1, 2]);
+    assert_eq!(fixture.take(&two, 2), [3, 4]);
+    fixture.put(&two, 3);
+    assert_eq!(fixture.run(), 0, "the first is missing");
+    fixture.put(&one, 1);
+    fixture.put(&one, 2);
+    assert_eq!(fixture.run(), 3);
+    fixture.bodies.release(&one);
+    assert_eq!(fixture.take(&one, 9), [5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_is_late_with_is_taken_over_when_nothing_else_is_left() {
+    let mut fixture = Fixture::new(4);
+    let (late, other) = (fixture.giver(1), fixture.giver(2));
+    assert_eq!(fixture.take(&late, 2), [1, 2]);
+    fixture.now += PATIENCE;
+    assert_eq!(fixture.take(&other, 9), [3, 4], "what is free comes first");
+    assert_eq!(fixture.take(&other, 9), [1, 2]);
+    assert!(fixture.take(&late, 9).is_empty(), "others have just begun");
+    fixture.put(&other, 1);
+    fixture.put(&late, 1);
+    assert_eq!(fixture.run(), 1, "the second copy is dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_leaves_undone_is_free_again() {
+    let mut fixture = Fixture::new(4);
+    let (one, two) = (fixture.giver(1), fixture.giver(2));
+    assert_eq!(fixture.take(&one, 4), [1, 2, 3, 4]);
+    fixture.put(&one, 2);
+    fixture.bodies.release(&one);
+    assert_eq!(fixture.take(&two, 4), [1, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_bounded_and_the_highest_make_way_for_the_lowest() {
+    let mut fixture = Fixture::new(5);
+    let giver = fixture.giver(1);
+    let each = memory_of(&fixture.chain.blocks[0]);
+    // As if others filled all but the room of two.
+    fixture.bodies.bytes = MOST_BYTES - 2 * each;
+    fixture.put(&giver, 4);
+    fixture.put(&giver, 3);
+    fixture.put(&giver, 5);
+    assert_eq!(fixture.bodies.held.len(), 2, "the fifth finds no room");
+    assert_eq!(fixture.take(&giver, 9), [1, 2], "nor is it asked for");
+    fixture.put(&giver, 1);
+    fixture.put(&giver, 2);
+    assert_eq!(fixture.run(), 2);
+    assert!(fixture.bodies.bytes <= MOST_BYTES);
+    fixture.bodies.reached(Height(2));
+    assert_eq!(fixture.bodies.held.len(), 0);
+    assert_eq!(fixture.bodies.bytes, MOST_BYTES - 2 * each);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_nobody_wants_are_forgotten() {
+    let mut fixture = Fixture::new(2);
+    let giver = fixture.giver(1);
+    fixture.take(&giver, 1);
+    fixture.put(&giver, 1);
+    fixture.bodies.forget(fixture.now + KEEP);
+    assert_eq!(fixture.run(), 1);
+    fixture.bodies.forget(fixture.now + 2 * KEEP);
+    assert_eq!(fixture.run(), 0);
+}

@@ -1,0 +1,348 @@
+//! Brings an extension of this chain in: headers are asked for ahead of bodies, bodies ahead of
+//! their connection, and several peers' sessions fetch side by side what their branches have in
+//! common. Each session follows its own peer's headers and shares only the bodies; one session
+//! at a time connects what has come, in order, in batches sized by bytes and time.
+//!
+//! A peer that stalls or trickles delays nobody for long: what it was asked for is asked of
+//! another. A session reads its answers to the end whatever others do, so that what is on its
+//! way is never taken for the next answer.
+
+use super::{
+    bodies::{Bodies, Body, Giver, PATIENCE},
+    download::{CHUNK_BYTES, Report, Shared, connect, decode, load},
+    error::SessionError,
+    plan::{Candidate, Start},
+    session::Session,
+    upcoming::{Position, Upcoming},
+};
+use mvb_protocol::{
+    hash::BlockId,
+    numbers::Height,
+    wire::{MAX_BLOCKS_REQUEST, MAX_HEADERS},
+};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    time::Duration,
+};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long what has come waits for more before it is connected.
+const BATCH_TIME: Duration = Duration::from_millis(200);
+
+/// How long one request to a peer should take. A slower peer is asked for less at a time.
+const REQUEST_TIME: Duration = Duration::from_millis(500);
+
+/// The least asked for at a time, so that a request is worth its way.
+const LEAST_REQUEST: usize = 4;
+
+/// How much of an answer is gathered before it is decoded.
+const DECODE_BYTES: usize = 256 << 10;
+
+/// What became of an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    /// All of it was adopted.
+    Whole,
+    /// Part of it was adopted, then this node's chain moved elsewhere.
+    Partly,
+    /// This node's chain had moved elsewhere.
+    NotAtAll,
+}
+
+/// One session's part in an extension.
+pub struct Pipeline<'a> {
+    /// What all sessions share.
+    pub shared: &'a Shared,
+    /// This session as a giver of bodies.
+    pub giver: &'a Rc<Giver>,
+    /// Hears of every adopted block, with the peer that delivered it.
+    pub report: &'a dyn Fn(SocketAddr, Report),
+    /// Where the branch was asked for.
+    pub start: &'a Start,
+}
+
+impl Pipeline<'_> {
+    /// Fetches and connects until the peer has no more or this node's chain moves elsewhere.
+    /// The candidate goes on from the headers it has judged, and is given back at its end.
+    ///
+    /// # Errors
+    /// When the peer fails, a block breaks a rule, or the store fails.
+    pub async fn run(
+        &self,
+        session: &mut Session,
+        mut candidate: Box<Candidate>,
+    ) -> Result<(Extended, Box<Candidate>), SessionError> {
+        let upcoming = RefCell::new(Upcoming::after(candidate.base()));
+        self.append(&mut candidate, &upcoming).await?;
+        let progressed = Cell::new(false);
+        let result = futures::try_join!(
+            self.fetch(session, candidate, &upcoming),
+            self.apply(&upcoming, &progressed),
+        );
+        self.shared.bodies.borrow_mut().release(self.giver);
+        let (candidate, is_whole) = result?;
+        let extended = match (is_whole, progressed.get()) {
+            (true, _) => Extended::Whole,
+            (false, true) => Extended::Partly,
+            (false, false) => Extended::NotAtAll,
+        };
+        Ok((extended, candidate))
+    }
+
+    /// Fetches headers and bodies ahead until the branch is done with.
+    async fn fetch(
+        &self,
+        session: &mut Session,
+        mut candidate: Box<Candidate>,
+        upcoming: &RefCell<Upcoming>,
+    ) -> Result<Box<Candidate>, SessionError> {
+        let mut most = MAX_BLOCKS_REQUEST;
+        loop {
+            let wanted = {
+                let upcoming = upcoming.borrow();
+                if upcoming.is_over {
+                    return Ok(candidate);
+                }
+                (upcoming.is_complete || upcoming.len() >= MAX_HEADERS).then(|| upcoming.to_fetch())
+            };
+            let Some(wanted) = wanted else {
+                candidate = self.fetch_headers(session, candidate, upcoming).await?;
+                continue;
+            };
+            let batch =
+                self.bodies(|bodies| bodies.take(self.giver, &wanted, most, Instant::now()));
+            if batch.is_empty() {
+                // Woken by what others do, or to take over what somebody is late with.
+                drop(timeout(PATIENCE / 4, self.shared.changed.notified()).await);
+                continue;
+            }
+            let began = Instant::now();
+            self.fetch_bodies(session, &batch).await?;
+            self.shared.bodies.borrow_mut().release(self.giver);
+            most = next_request(batch.len(), began.elapsed());
+        }
+    }
+
+    /// The next page of headers of the branch.
+    async fn fetch_headers(
+        &self,
+        session: &mut Session,
+        mut candidate: Box<Candidate>,
+        upcoming: &RefCell<Upcoming>,
+    ) -> Result<Box<Candidate>, SessionError> {
+        let headers = session.headers(candidate.locator(self.start)).await?;
+        let end = candidate.tip().id;
+        if headers.first().is_none_or(|first| first.previous != end) {
+            // There is no more of this branch. Should the peer have left it, the next plan
+            // shows where to.
+            upcoming.borrow_mut().is_complete = true;
+            self.shared.changed.notify_waiters();
+            return Ok(candidate);
+        }
+        let env = &self.shared.env;
+        let (params, now) = (env.params.clone(), env.clock.now());
+        candidate = env
+            .compute(move || {
+                candidate.extend(&params, &headers, now)?;
+                Ok::<_, SessionError>(candidate)
+            })
+            .await?;
+        self.append(&mut candidate, upcoming).await?;
+        Ok(candidate)
+    }
+
+    /// Moves judged ids over, after a look at what the store has of them.
+    async fn append(
+        &self,
+        candidate: &mut Candidate,
+        upcoming: &RefCell<Upcoming>,
+    ) -> Result<(), SessionError> {
+        let ids = candidate.take_ids();
+        self.shared.check_refused(&ids)?;
+        let asked = ids.clone();
+        let stored: Vec<BlockId> = self
+            .shared
+            .env
+            .read(move |chain| {
+                let mut stored = Vec::new();
+                for id in asked {
+                    if chain.header(&id)?.is_some() {
+                        stored.push(id);
+                    }
+                }
+                Ok(stored)
+            })
+            .await?;
+        let mut upcoming = upcoming.borrow_mut();
+        upcoming.extend(ids, stored);
+        upcoming.is_complete = candidate.has_ended();
+        self.shared.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Asks the peer for bodies and shares them as they come.
+    async fn fetch_bodies(
+        &self,
+        session: &mut Session,
+        batch: &[(Height, BlockId)],
+    ) -> Result<(), SessionError> {
+        let ids = batch.iter().map(|(_, id)| *id).collect();
+        session.ask_blocks(ids).await?;
+        let pace = session.pace();
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let mut frames = Vec::new();
+            let mut bytes = 0;
+            let began = Instant::now();
+            while frames.len() < rest.len() && bytes < DECODE_BYTES {
+                let frame = session.block_frame(&pace).await?;
+                bytes += frame.len();
+                frames.push(frame);
+                if began.elapsed() >= BATCH_TIME {
+                    break;
+                }
+            }
+            let (now, later) = rest.split_at(frames.len());
+            rest = later;
+            let asked = now.iter().map(|(_, id)| *id).collect();
+            let blocks = decode(self.shared, frames, asked).await?;
+            self.bodies(|bodies| {
+                for ((height, id), block) in now.iter().zip(blocks) {
+                    let giver = self.giver.clone();
+                    bodies.put(*height, *id, Body { block, giver });
+                }
+            });
+            self.shared.changed.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Connects what has come, in order. Returns whether the whole branch was adopted.
+    async fn apply(
+        &self,
+        upcoming: &RefCell<Upcoming>,
+        progressed: &Cell<bool>,
+    ) -> Result<bool, SessionError> {
+        let mut due = None;
+        let is_whole = loop {
+            // While one session connects, the others wait; then they look where that has led.
+            let turn = self.shared.turn.lock().await;
+            let before = upcoming.borrow().len();
+            match self.advance(upcoming) {
+                Position::On => {}
+                Position::Beyond => {
+                    progressed.set(true);
+                    break false;
+                }
+                Position::Off => break false,
+            }
+            let left = upcoming.borrow().len();
+            progressed.set(progressed.get() || left < before);
+            if left == 0 && upcoming.borrow().is_complete {
+                break true;
+            }
+            let is_next_stored = upcoming.borrow().is_next_stored();
+            let connected = match is_next_stored {
+                true => Some(self.connect_stored(upcoming).await?),
+                false => self.connect_fetched(upcoming, &mut due).await?,
+            };
+            drop(turn);
+            match connected {
+                Some(true) => progressed.set(true),
+                Some(false) => break false,
+                None => self.until_changed(due).await,
+            }
+        };
+        upcoming.borrow_mut().is_over = true;
+        self.shared.changed.notify_waiters();
+        Ok(is_whole)
+    }
+
+    fn advance(&self, upcoming: &RefCell<Upcoming>) -> Position {
+        let tip = self.shared.env.view.chain.borrow().tip;
+        upcoming.borrow_mut().advance(tip)
+    }
+
+    async fn until_changed(&self, due: Option<Instant>) {
+        let changed = self.shared.changed.notified();
+        match due {
+            Some(due) => drop(timeout_at(due, changed).await),
+            None => changed.await,
+        }
+    }
+
+    /// Connects the bodies at hand if they are enough, or have waited for more. `due` is when
+    /// they will have.
+    async fn connect_fetched(
+        &self,
+        upcoming: &RefCell<Upcoming>,
+        due: &mut Option<Instant>,
+    ) -> Result<Option<bool>, SessionError> {
+        let (run, is_last) = {
+            let (bodies, upcoming) = (self.shared.bodies.borrow(), upcoming.borrow());
+            let run = bodies.run(upcoming.iter(), CHUNK_BYTES);
+            let is_last = run.len() == upcoming.len() && upcoming.is_complete;
+            (run, is_last)
+        };
+        if run.is_empty() {
+            *due = None;
+            return Ok(None);
+        }
+        let now = Instant::now();
+        let bytes: usize = run.iter().map(|body| body.block.size()).sum();
+        let waits_until = *due.get_or_insert(now + BATCH_TIME);
+        if bytes < CHUNK_BYTES && !is_last && now < waits_until {
+            return Ok(None);
+        }
+        *due = None;
+        let blocks = run.iter().map(|body| body.block.clone()).collect();
+        let credit = |adopted: usize| {
+            for part in
+                run[..adopted.min(run.len())].chunk_by(|a, b| Rc::ptr_eq(&a.giver, &b.giver))
+            {
+                let blocks = part.len();
+                part[0].giver.adopted.set(true);
+                (self.report)(part[0].giver.endpoint, Report::Adopted { blocks });
+            }
+        };
+        let connected = connect(self.shared, blocks, &credit).await?;
+        self.drop_adopted();
+        Ok(Some(connected))
+    }
+
+    /// Connects blocks that this node has already, from a branch it left.
+    async fn connect_stored(&self, upcoming: &RefCell<Upcoming>) -> Result<bool, SessionError> {
+        let most = self.shared.env.params.max_block_bytes as usize;
+        let ids = upcoming.borrow().stored_run((CHUNK_BYTES / most).max(1));
+        let blocks = load(self.shared, &ids).await?;
+        let credit = |blocks: usize| {
+            self.giver.adopted.set(true);
+            (self.report)(self.giver.endpoint, Report::Adopted { blocks });
+        };
+        let connected = connect(self.shared, blocks, &credit).await?;
+        self.drop_adopted();
+        Ok(connected)
+    }
+
+    fn drop_adopted(&self) {
+        let height = self.shared.env.view.chain.borrow().tip.height;
+        self.bodies(|bodies| bodies.reached(height));
+        self.shared.changed.notify_waiters();
+    }
+
+    fn bodies<T>(&self, work: impl FnOnce(&mut Bodies) -> T) -> T {
+        work(&mut self.shared.bodies.borrow_mut())
+    }
+}
+
+/// How many bodies to ask for next, after so many took so long.
+fn next_request(bodies: usize, took: Duration) -> usize {
+    let each = took / u32::try_from(bodies.max(1)).unwrap_or(u32::MAX);
+    let fitting = match each.is_zero() {
+        true => MAX_BLOCKS_REQUEST,
+        false => (REQUEST_TIME.as_nanos() / each.as_nanos().max(1)) as usize,
+    };
+    fitting.clamp(LEAST_REQUEST, MAX_BLOCKS_REQUEST)
+}

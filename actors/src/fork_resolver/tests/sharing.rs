@@ -1,0 +1,111 @@
+//! Long downloads, which several peers share: what they gain, and what a bad one costs.
+
+use super::*;
+
+/// So long is each block on its way from an honest peer.
+const BLOCK_TIME: Duration = Duration::from_millis(25);
+
+/// Enough that peers share them, and a quarter of a minute's work for one.
+const BLOCKS: usize = 600;
+
+/// How long a download from these peers takes.
+async fn time_to_sync(theirs: &TestChain, behaviours: &[Behaviour]) -> (Duration, Fixture) {
+    let fixture = Fixture::new(&chain(0, 1));
+    let began = Instant::now();
+    for (port, behaviour) in (4000..).zip(behaviours) {
+        let peer = fixture.wrong_peer(port, theirs, *behaviour);
+        peer.block_time.set(BLOCK_TIME);
+        fixture.hear(&peer);
+    }
+    fixture.until_tip(theirs).await;
+    (began.elapsed(), fixture)
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_good_peer_one_that_stalls_one_that_trickles_and_one_that_lies_cost_little() {
+    local(async {
+        let theirs = chain(BLOCKS, 1);
+        let (alone, _) = time_to_sync(&theirs, &[Behaviour::Honest]).await;
+        let bad = [
+            Behaviour::WithholdsBodies,
+            Behaviour::Trickles,
+            Behaviour::WrongBodies,
+        ];
+        // The good one may be the first that is asked, or any later one.
+        for at in 0..=bad.len() {
+            let mut behaviours = bad.to_vec();
+            behaviours.insert(at, Behaviour::Honest);
+            let (beside, fixture) = time_to_sync(&theirs, &behaviours).await;
+            assert!(
+                beside <= alone.mul_f64(1.3),
+                "{beside:?} with the good one at {at}, {alone:?} alone"
+            );
+            assert!(fixture.failed_sessions() >= 1, "the liar was found out");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_good_peers_are_faster_than_one_and_each_body_comes_once() {
+    local(async {
+        let theirs = chain(BLOCKS, 1);
+        let (alone, _) = time_to_sync(&theirs, &[Behaviour::Honest]).await;
+        let (together, fixture) = time_to_sync(&theirs, &[Behaviour::Honest; 4]).await;
+        assert!(together < alone / 2, "{together:?}, {alone:?} alone");
+        assert_eq!(fixture.failed_sessions(), 0);
+        let view = fixture.world.env.view.peers.borrow().clone();
+        assert!(view.peers.iter().all(|peer| peer.proven), "all delivered");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_download_that_a_broken_link_ended_goes_on_where_it_was() {
+    local(async {
+        let theirs = chain(BLOCKS, 1);
+        let fixture = Fixture::new(&chain(0, 1));
+        let peer = fixture.wrong_peer(4000, &theirs, Behaviour::Honest);
+        peer.block_time.set(BLOCK_TIME);
+        fixture.hear(&peer);
+        until("half is there", || {
+            fixture.world.tip().height.0 >= BLOCKS as u64 / 2
+        })
+        .await;
+        peer.behaviour.set(Behaviour::HangsUp);
+        until("it broke", || {
+            fixture.world.net.connected(peer.address) >= 2
+        })
+        .await;
+        peer.behaviour.set(Behaviour::Honest);
+        let asked_before = peer.asked_blocks();
+        fixture.until_tip(&theirs).await;
+        let asked = peer.asked_blocks() - asked_before;
+        assert!(asked <= BLOCKS / 2 + 128, "{asked} blocks more");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_found_here_in_the_middle_of_a_shared_download_costs_no_peer_anything() {
+    local(async {
+        let theirs = chain(BLOCKS, 1);
+        let fixture = Fixture::new(&chain(0, 1));
+        let found = chain(1, 9);
+        for port in 4000..4003 {
+            let peer = fixture.peer(port, &theirs);
+            peer.block_time.set(BLOCK_TIME);
+            let (manager, block) = (fixture.manager.clone(), found.blocks[0].clone());
+            let next = Cell::new(Some(block));
+            *peer.on_blocks.borrow_mut() = Some(Box::new(move || {
+                if let Some(block) = next.take() {
+                    manager.do_send(SubmitBlock { block });
+                }
+            }));
+            fixture.hear(&peer);
+        }
+        fixture.until_tip(&theirs).await;
+        assert_eq!(fixture.failed_sessions(), 0);
+    })
+    .await;
+}
