@@ -27,8 +27,13 @@ use mvb_protocol::{
     validate::{BlockError, Verdict},
     wire::MAX_BLOCKS_REQUEST,
 };
-use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc};
-use tokio::sync::{Mutex, Notify};
+use std::{
+    cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
+};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout,
+};
 
 /// How many bytes of blocks are gathered before they are handed on. Enough that their
 /// signatures keep all cores at work, and less than a second of it.
@@ -36,6 +41,9 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 
 /// How many plans in a row may come to nothing because this node's chain moved.
 const MAX_FRUITLESS: u32 = 8;
+
+/// How long a plan that came to nothing waits for this node's chain to be seen to move.
+const MOVE_TIME: Duration = Duration::from_millis(250);
 
 /// What a session reports while it works.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +166,7 @@ impl<'a> Download<'a> {
     pub async fn run(mut self) -> Result<Tip, SessionError> {
         let mut fruitless = 0;
         loop {
+            let before = self.tip();
             let step = self.step().await?;
             let has_news = self.hear_news();
             match step {
@@ -166,9 +175,20 @@ impl<'a> Download<'a> {
                 Step::AdoptedLast | Step::Nothing if has_news => fruitless = 0,
                 Step::AdoptedLast | Step::Nothing => return Ok(self.claimed),
                 Step::Moved if fruitless == MAX_FRUITLESS => return Err(SessionError::Moved),
-                Step::Moved => fruitless += 1,
+                Step::Moved => {
+                    fruitless += 1;
+                    if self.tip() == before {
+                        // A better block was found here and is on its way to the disk.
+                        let moved = self.shared.changed.notified();
+                        drop(timeout(MOVE_TIME, moved).await);
+                    }
+                }
             }
         }
+    }
+
+    fn tip(&self) -> Tip {
+        self.shared.env.view.chain.borrow().tip
     }
 
     /// Notes what the peer has announced meanwhile. Returns whether that is more than before.

@@ -2,7 +2,12 @@
 //! that are kept open for what a peer announces on them.
 
 use super::*;
-use crate::testing::InlineWorkers;
+use crate::{
+    env::{Job, Workers},
+    testing::InlineWorkers,
+};
+use mvb_protocol::validate::Parallel;
+use std::cell::RefCell;
 
 /// The interval of the default configuration, in seconds.
 const STATUS_INTERVAL: u64 = 5;
@@ -122,6 +127,68 @@ async fn a_block_found_here_during_a_session_is_not_held_against_the_peer() {
             seconds(3).await;
             assert_eq!(fixture.world.tip(), longer.tip(), "nor is it left alone");
         }
+    })
+    .await;
+}
+
+/// Writes wait until the test lets them go.
+#[derive(Default)]
+struct HeldWrites {
+    inline: InlineWorkers,
+    are_let_go: Cell<bool>,
+    waiting: RefCell<Vec<Job>>,
+}
+
+impl Workers for HeldWrites {
+    fn compute(&self, job: Job) {
+        self.inline.compute(job);
+    }
+
+    fn write(&self, job: Job) {
+        match self.are_let_go.get() {
+            true => self.inline.write(job),
+            false => self.waiting.borrow_mut().push(job),
+        }
+    }
+
+    fn parallel(&self) -> Arc<dyn Parallel + Send + Sync> {
+        self.inline.parallel()
+    }
+}
+
+/// The same while the block is valid and not written yet: the store does not show it at all.
+#[tokio::test(start_paused = true)]
+async fn a_block_found_here_that_waits_for_the_disk_is_not_held_against_the_peer() {
+    local(async {
+        let base = chain(5, 1);
+        let (one, other) = (base.clone().and(1, 2), base.clone().and(1, 3));
+        let (found, theirs) = match one.tip().is_better_than(&other.tip()) {
+            true => (one, other),
+            false => (other, one),
+        };
+        let mut world = World::with_chain(&base);
+        let workers = Rc::<HeldWrites>::default();
+        world.env.workers = workers.clone();
+        let fixture = Fixture::of(world, ResolverConfig::default());
+        let block = found.blocks[5].clone();
+        fixture.manager.do_send(SubmitBlock { block });
+        until("the block is to be written", || {
+            !workers.waiting.borrow().is_empty()
+        })
+        .await;
+        let peer = fixture.peer(4000, &theirs);
+        fixture.hear(&peer);
+        seconds(1).await;
+        assert!(peer.requests.borrow().len() <= 10, "it is not pestered");
+        workers.are_let_go.set(true);
+        workers.waiting.take().into_iter().for_each(|write| write());
+        fixture.until_tip(&found).await;
+        seconds(1).await;
+        assert_eq!(fixture.failed_sessions(), 0);
+        let longer = theirs.and(3, 3);
+        peer.announce(&longer);
+        fixture.hear(&peer);
+        fixture.until_tip(&longer).await;
     })
     .await;
 }
