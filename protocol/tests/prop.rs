@@ -5,6 +5,12 @@
 mod bytes;
 #[path = "support/chain.rs"]
 mod chain;
+#[path = "properties/faults.rs"]
+mod faults;
+#[path = "properties/judged.rs"]
+mod judged;
+#[path = "properties/model.rs"]
+mod model;
 #[path = "properties/numbers.rs"]
 mod numbers;
 #[path = "support/random.rs"]
@@ -28,11 +34,10 @@ fn each_seed(count: u64, property: impl Fn(u64)) {
 fn a_reorg_equals_a_replay_from_genesis_and_the_simple_ledger() {
     let mut total = trees::Seen::default();
     for seed in 0..60 {
-        let seen = trees::a_reorg_equals_a_replay(seed, 40);
-        total.reorgs += seen.reorgs;
-        total.deepest = total.deepest.max(seen.deepest);
-        total.refused += seen.refused;
-        total.payments += seen.payments;
+        total.add(&trees::a_reorg_equals_a_replay(
+            seed,
+            trees::Shape::Bushy(40),
+        ));
     }
     assert!(
         total.reorgs > 100 && total.deepest > 2,
@@ -46,6 +51,29 @@ fn a_reorg_equals_a_replay_from_genesis_and_the_simple_ledger() {
         total.refused,
         total.payments
     );
+}
+
+#[test]
+fn a_deep_reorg_equals_a_replay() {
+    for (seed, depth) in [(0, 10), (1, 60), (2, 200)] {
+        let seen = trees::a_reorg_equals_a_replay(seed, trees::Shape::Forked(depth));
+        assert!(seen.deepest >= depth, "{} of {depth}", seen.deepest);
+    }
+}
+
+#[test]
+fn the_rules_and_the_naive_model_say_the_same_of_every_block() {
+    let mut total = judged::Tally::default();
+    for seed in 0..16 {
+        total.add(&judged::the_model_agrees(seed, 150));
+    }
+    for rule in model::Rule::ALL {
+        assert!(
+            total.refused.contains_key(&rule),
+            "{rule:?} was never broken"
+        );
+    }
+    assert!(total.reorgs > 20 && total.store_failures > 20);
 }
 
 #[test]

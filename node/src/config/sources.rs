@@ -35,7 +35,8 @@ impl fmt::Display for Source {
             Self::Default => f.write_str("default"),
             Self::Chain(path) => write!(f, "this home's chain, {}", path.display()),
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Environment(name) => f.write_str(name),
+            // Whatever a name holds, the error it stands in stays one line.
+            Self::Environment(name) => write!(f, "{}", name.escape_debug()),
             Self::CommandLine => f.write_str("command line"),
         }
     }

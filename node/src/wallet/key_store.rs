@@ -368,6 +368,40 @@ fn inspect(name: &KeyName, path: &Path) -> Result<KeyFile, KeyFileError> {
     })
 }
 
+/// What the fuzz targets try of key files.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    use super::{KeyFileError, Passphrase, PublicKey, SecretKey, pem};
+
+    /// What a key file was found to hold.
+    pub enum Found {
+        /// A key.
+        Plain(SecretKey),
+        /// An encrypted one: the public key beside it, and what trying a passphrase gave,
+        /// unless that takes long.
+        Encrypted(Option<PublicKey>, Option<Result<SecretKey, KeyFileError>>),
+    }
+
+    /// Reads a key file's text, and tries a passphrase on it.
+    ///
+    /// # Errors
+    /// What its owner would be told.
+    pub fn read(text: &str, passphrase: &Passphrase) -> Result<Found, KeyFileError> {
+        Ok(match pem::read(text)? {
+            pem::Contents::Plain(secret) => Found::Plain(secret),
+            pem::Contents::Encrypted(locked) => {
+                let tried = locked.is_cheap().then(|| locked.unlock(passphrase));
+                Found::Encrypted(locked.public, tried)
+            }
+        })
+    }
+
+    /// The text of a key's file.
+    pub fn write(secret: &SecretKey) -> String {
+        pem::write_plain(secret).to_string()
+    }
+}
+
 fn random_key(curve: Curve) -> Result<SecretKey, KeyStoreError> {
     loop {
         let mut bytes = Zeroizing::new(vec![0; curve.scalar_bytes()]);

@@ -110,6 +110,27 @@ impl Outbox {
         }
     }
 
+    /// An outbox that holds these records, whatever they are.
+    #[cfg(feature = "fuzzing")]
+    pub fn of_records(
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, OutboxError> {
+        let outbox = Self::in_memory();
+        outbox.backend.write(|tables| {
+            for (key, value) in records {
+                tables.put(&key, &value)?;
+            }
+            Ok::<(), OutboxError>(())
+        })?;
+        Ok(outbox)
+    }
+
+    /// Every record.
+    #[cfg(feature = "fuzzing")]
+    pub fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OutboxError> {
+        self.backend.read(|tables| tables.all(&[]))
+    }
+
     /// Appends the sender's next payment. `next` gives the sender's sequence on the chain
     /// and `make` the payment, both called inside the write transaction; the sequence
     /// reserved is the greater of `next` and the one after the sender's last saved

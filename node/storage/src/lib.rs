@@ -33,3 +33,13 @@ use std::path::Path;
 pub fn stored_params(path: &Path) -> Result<Option<ChainParams>, OpenError> {
     LmdbStore::stored(path)
 }
+
+/// Follows every page of the LMDB file in a folder, as it is done before one is written.
+///
+/// # Errors
+/// When it is damaged or cannot be read.
+#[cfg(feature = "fuzzing")]
+pub fn check_file(path: &Path) -> Result<(), mvb_protocol::chain::StoreError> {
+    file::find(path)?;
+    file::check(path, None, file::Depth::Pages).map(|_| ())
+}

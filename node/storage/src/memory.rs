@@ -89,6 +89,51 @@ impl MemoryStore {
         verify(&*self.read()?, &self.params, parallel, progress)
     }
 
+    /// Damages the store: sets or removes a record, by the number of its table.
+    ///
+    /// # Errors
+    /// When the key is outside the limits.
+    #[cfg(feature = "fuzzing")]
+    pub fn scribble(
+        &self,
+        table: usize,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let table = Table::ALL[table % Table::ALL.len()];
+        self.write(&|_| {
+            let mut batch = Batch::default();
+            match value {
+                Some(value) => batch.put(table, key, value.to_vec()),
+                None => batch.delete(table, key),
+            }
+            Ok(batch)
+        })
+    }
+
+    /// Every record of a table, by the table's number.
+    #[cfg(feature = "fuzzing")]
+    pub fn records(&self, table: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let tables = self.disk().tables.clone();
+        let records = tables.0[table % Table::ALL.len()].iter();
+        records
+            .map(|(key, value)| (key.to_vec(), value.to_vec()))
+            .collect()
+    }
+
+    /// A store of its own with the same records.
+    #[cfg(feature = "fuzzing")]
+    pub fn copy(&self) -> Self {
+        let disk = Disk {
+            tables: self.disk().tables.clone(),
+            fault: None,
+        };
+        Self {
+            disk: Arc::new(Mutex::new(disk)),
+            params: self.params.clone(),
+        }
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         // A batch is checked before it is applied, so a panic elsewhere leaves no half state.
         self.disk

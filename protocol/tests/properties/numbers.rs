@@ -13,31 +13,31 @@ use std::cmp::Ordering;
 
 /// An unbounded number: base-256 digits, the least first, without leading zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Big(Vec<u8>);
+pub struct Big(Vec<u8>);
 
 impl Big {
-    fn new(mut digits: Vec<u8>) -> Self {
+    pub fn new(mut digits: Vec<u8>) -> Self {
         while digits.last() == Some(&0) {
             digits.pop();
         }
         Self(digits)
     }
 
-    fn from_u128(value: u128) -> Self {
+    pub fn from_u128(value: u128) -> Self {
         Self::new(value.to_le_bytes().to_vec())
     }
 
-    fn from_be(bytes: &[u8]) -> Self {
+    pub fn from_be(bytes: &[u8]) -> Self {
         Self::new(bytes.iter().rev().copied().collect())
     }
 
-    fn two_to(power: usize) -> Self {
+    pub fn two_to(power: usize) -> Self {
         let mut digits = vec![0; power / 8 + 1];
         digits[power / 8] = 1 << (power % 8);
         Self(digits)
     }
 
-    fn add(&self, other: &Self) -> Self {
+    pub fn add(&self, other: &Self) -> Self {
         let mut carry = 0;
         let digits = (0..=self.0.len().max(other.0.len())).map(|i| {
             let digit = |number: &Self| u16::from(number.0.get(i).copied().unwrap_or(0));
@@ -48,7 +48,7 @@ impl Big {
         Self::new(digits.collect())
     }
 
-    fn multiply(&self, other: &Self) -> Self {
+    pub fn multiply(&self, other: &Self) -> Self {
         let mut sum = Self(Vec::new());
         for (i, a) in self.0.iter().enumerate() {
             let mut carry = 0u16;
@@ -64,12 +64,12 @@ impl Big {
         sum
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
+    pub fn compare(&self, other: &Self) -> Ordering {
         let length = self.0.len().cmp(&other.0.len());
         length.then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()))
     }
 
-    fn subtract(&self, other: &Self) -> Self {
+    pub fn subtract(&self, other: &Self) -> Self {
         let mut borrow = 0;
         let digits = self.0.iter().enumerate().map(|(i, a)| {
             let digit = i16::from(*a) - i16::from(other.0.get(i).copied().unwrap_or(0)) - borrow;
@@ -80,7 +80,7 @@ impl Big {
     }
 
     /// The floor of the quotient, digit by digit.
-    fn divide(&self, divisor: &Self) -> Self {
+    pub fn divide(&self, divisor: &Self) -> Self {
         let (mut rest, mut quotient) = (Self(Vec::new()), vec![0; self.0.len()]);
         for i in (0..self.0.len()).rev() {
             rest.0.insert(0, self.0[i]);
@@ -93,7 +93,7 @@ impl Big {
         Self::new(quotient)
     }
 
-    fn decimal(&self) -> String {
+    pub fn decimal(&self) -> String {
         let (ten, mut rest, mut digits) = (Self(vec![10]), self.clone(), String::new());
         while !rest.0.is_empty() {
             let next = rest.divide(&ten);
@@ -104,8 +104,15 @@ impl Big {
         digits
     }
 
+    /// The number that a compact form stands for, whether it may be written so or not.
+    pub fn from_compact(compact: u32) -> Self {
+        let mut digits = vec![0; (compact >> 24) as usize];
+        digits.extend((compact & 0x00ff_ffff).to_le_bytes());
+        Self::new(digits.split_off(3))
+    }
+
     /// The compact form, read off the digits.
-    fn compact(&self) -> u32 {
+    pub fn compact(&self) -> u32 {
         let mut size = self.0.len() as u32;
         let digit = |from_top: usize| {
             let index = self.0.len().checked_sub(from_top + 1);
@@ -143,6 +150,7 @@ pub fn targets_are_those_of_unbounded_numbers(seed: u64) {
     let bytes = target.to_be_bytes();
     let big = Big::from_be(&bytes);
     assert_eq!(big.compact(), compact.0);
+    assert_eq!(Big::from_compact(compact.0), big);
 
     let mut id = BlockId(sha256(&[&seed.to_be_bytes()]));
     let same = random.below(33) as usize;
@@ -191,32 +199,17 @@ pub fn retargeting_is_that_of_unbounded_numbers(seed: u64) {
         assert_eq!(next, easiest.to_compact());
         return;
     }
-    let last = &recent[recent.len() - 61..];
-    let mut weighted = 0u128;
-    let mut sum = Big(Vec::new());
-    for i in 1..=60 {
-        let solve = last[i].timestamp.0 - last[i - 1].timestamp.0;
-        weighted += i as u128 * u128::from(solve.min(6 * interval));
-        sum = sum.add(&Big::from_be(
-            &last[i].target.expand().expect("chosen so").to_be_bytes(),
-        ));
-    }
-    let t = u128::from(interval);
-    let weighted = weighted.max(3_600 * t / 20);
-    let product = sum.multiply(&Big::from_u128(weighted));
-    let mut expected = product.divide(&Big::from_u128(60 * t * 1_830));
-    let cap = Big::from_be(&easiest.to_be_bytes());
-    if expected.compare(&cap) == Ordering::Greater {
-        expected = cap;
-    }
-    if expected.0.is_empty() {
-        expected = Big(vec![1]);
-    }
-    assert_eq!(next.0, expected.compact());
+    let points: Vec<(u64, u32)> = recent
+        .iter()
+        .map(|point| (point.timestamp.0, point.target.0))
+        .collect();
+    assert_eq!(next.0, next_target_of_unbounded_numbers(&params, &points));
 
     // Whatever the timestamps say, one step is at most six times easier than the window's mean
     // and at most 30.5 / 3 times harder.
-    let mean_times_60 = sum;
+    let mean_times_60 = recent[recent.len() - 60..]
+        .iter()
+        .fold(Big(Vec::new()), |sum, point| sum.add(&number_of(*point)));
     let next = Big::from_be(&next.expand().expect("canonical").to_be_bytes());
     let easier = next
         .multiply(&Big(vec![60]))
@@ -227,15 +220,52 @@ pub fn retargeting_is_that_of_unbounded_numbers(seed: u64) {
     );
 }
 
+fn number_of(point: RetargetPoint) -> Big {
+    Big::from_be(&point.target.expand().expect("chosen so").to_be_bytes())
+}
+
+/// The compact target after blocks of these timestamps and targets, the oldest first, by the
+/// formula of PROTOCOL.md in numbers without limits.
+pub fn next_target_of_unbounded_numbers(params: &ChainParams, chain: &[(u64, u32)]) -> u32 {
+    let cap = Big::two_to(256 - usize::from(params.difficulty));
+    if params.target_block_seconds == 0 || chain.len() <= 60 {
+        return cap.compact();
+    }
+    let t = 1_000 * u128::from(params.target_block_seconds);
+    let last = &chain[chain.len() - 61..];
+    let mut weighted = 0u128;
+    let mut sum = Big(Vec::new());
+    for i in 1..=60 {
+        let solve = u128::from(last[i].0) - u128::from(last[i - 1].0);
+        weighted += i as u128 * solve.min(6 * t);
+        sum = sum.add(&Big::from_compact(last[i].1));
+    }
+    let weighted = weighted.max(3_600 * t / 20);
+    let product = sum.multiply(&Big::from_u128(weighted));
+    let mut next = product.divide(&Big::from_u128(60 * t * 1_830));
+    if next.compare(&cap) == Ordering::Greater {
+        next = cap;
+    }
+    if next.0.is_empty() {
+        next = Big(vec![1]);
+    }
+    next.compact()
+}
+
 /// The Merkle root is that of a twin which folds from the left instead of splitting.
 pub fn merkle_roots_are_those_of_a_stack(seed: u64) {
     let mut random = Random::new(seed);
     let leaves: Vec<Wid> = (0..random.below(70))
         .map(|i| Wid(sha256(&[&seed.to_be_bytes(), &i.to_be_bytes()])))
         .collect();
-    // Perfect trees of falling size, joined from the right, as RFC 9162 appends.
+    assert_eq!(merkle_root(&leaves), merkle_root_of_a_stack(&leaves));
+}
+
+/// The Merkle root, from perfect trees of falling size that are joined from the right, as
+/// RFC 9162 appends.
+pub fn merkle_root_of_a_stack(leaves: &[Wid]) -> [u8; 32] {
     let mut stack: Vec<(u32, [u8; 32])> = Vec::new();
-    for leaf in &leaves {
+    for leaf in leaves {
         let mut tree = (0, leaf.0);
         while stack.last().is_some_and(|(level, _)| *level == tree.0) {
             let (level, left) = stack.pop().expect("just seen");
@@ -243,10 +273,10 @@ pub fn merkle_roots_are_those_of_a_stack(seed: u64) {
         }
         stack.push(tree);
     }
-    let folded = stack
+    stack
         .into_iter()
         .map(|(_, root)| root)
         .rev()
-        .reduce(|right, left| sha256(&[&[1], &left, &right]));
-    assert_eq!(merkle_root(&leaves), folded.unwrap_or_else(|| sha256(&[])));
+        .reduce(|right, left| sha256(&[&[1], &left, &right]))
+        .unwrap_or_else(|| sha256(&[]))
 }

@@ -14,7 +14,7 @@ use mvb_protocol::{
     transaction::{Transaction, Verified},
     validate::{CheckedBlock, HeaderChain},
 };
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
@@ -40,10 +40,39 @@ pub struct Seen {
     pub payments: usize,
 }
 
-/// Builds a tree of `blocks` blocks, and checks after each piece given that the active
+impl Seen {
+    pub fn add(&mut self, other: &Seen) {
+        self.reorgs += other.reorgs;
+        self.deepest = self.deepest.max(other.deepest);
+        self.refused += other.refused;
+        self.payments += other.payments;
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (reorgs, deepest) = (self.reorgs, self.deepest);
+        let (refused, payments) = (self.refused, self.payments);
+        write!(
+            f,
+            "{reorgs} reorgs, the deepest {deepest}, {refused} branches refused, {payments} payments"
+        )
+    }
+}
+
+/// How a tree grows.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// So many blocks, each on one of the last few.
+    Bushy(usize),
+    /// A trunk, then branches of about so many blocks, the last the longest.
+    Forked(usize),
+}
+
+/// Builds a tree, and checks after each piece given that the active
 /// chain is the best of those given, its state the simple ledger's, that what is refused is
 /// what the simple ledger refuses, and at the end that a replay from genesis agrees.
-pub fn a_reorg_equals_a_replay(seed: u64, blocks: usize) -> Seen {
+pub fn a_reorg_equals_a_replay(seed: u64, shape: Shape) -> Seen {
     let mut random = Random::new(seed);
     let params = ChainParams {
         network_name: "trees".to_owned(),
@@ -56,27 +85,71 @@ pub fn a_reorg_equals_a_replay(seed: u64, blocks: usize) -> Seen {
     let mut chain = MemoryChain::new(params.clone());
     let mut nodes: Vec<Node> = Vec::new();
     let mut seen = Seen::default();
-    for _ in 0..blocks {
-        let node = grow(&mut random, &params, &nodes);
-        seen.payments += node.block.block().transactions.len();
-        nodes.push(node);
-        if random.below(3) != 0 {
-            give(&mut chain, &mut nodes, &mut seen);
+    match shape {
+        Shape::Bushy(blocks) => {
+            for _ in 0..blocks {
+                let parent = one_of_the_last(&mut random, &nodes);
+                let node = grow(&mut random, &params, &nodes, parent);
+                nodes.push(node);
+                if random.below(3) != 0 {
+                    give(&mut chain, &mut nodes, &mut seen);
+                }
+            }
+        }
+        Shape::Forked(depth) => {
+            let trunk = branch(&mut random, &params, &mut nodes, None, 3);
+            for longer in 0..1 + random.below(2) {
+                let length = depth.saturating_sub(longer as usize).max(1);
+                branch(&mut random, &params, &mut nodes, trunk, length);
+                give(&mut chain, &mut nodes, &mut seen);
+            }
+            let mut end = branch(&mut random, &params, &mut nodes, trunk, depth);
+            let (best, ..) = chain.state();
+            while !end.is_some_and(|end| nodes[end].end.tip().is_better_than(&best)) {
+                end = branch(&mut random, &params, &mut nodes, end, 1);
+            }
         }
     }
     give(&mut chain, &mut nodes, &mut seen);
     check_replay(&chain, &nodes);
+    seen.payments = nodes
+        .iter()
+        .map(|node| node.block.block().transactions.len())
+        .sum();
     seen
 }
 
-/// A new block on a random one of the last few, on the whole valid.
-fn grow(random: &mut Random, params: &ChainParams, nodes: &[Node]) -> Node {
+/// A branch of so many valid blocks, and now and then an invalid one beside it. Its end.
+fn branch(
+    random: &mut Random,
+    params: &ChainParams,
+    nodes: &mut Vec<Node>,
+    from: Option<usize>,
+    length: usize,
+) -> Option<usize> {
+    let (mut end, mut valid) = (from, 0);
+    while valid < length {
+        let node = grow(random, params, nodes, end);
+        if node.ledger.is_some() {
+            end = Some(nodes.len());
+            valid += 1;
+        }
+        nodes.push(node);
+    }
+    end
+}
+
+fn one_of_the_last(random: &mut Random, nodes: &[Node]) -> Option<usize> {
     let reach = random.pick(&[2, 2, 12]);
-    let back = 1 + random.below(reach) as usize;
-    let parent = (0..nodes.len())
+    let back = random.below(reach) as usize;
+    (0..nodes.len())
         .rev()
         .filter(|i| nodes[*i].ledger.is_some())
-        .nth(back - 1);
+        .nth(back)
+}
+
+/// A new block, on the whole valid.
+fn grow(random: &mut Random, params: &ChainParams, nodes: &[Node], parent: Option<usize>) -> Node {
     let end = parent.map_or_else(|| HeaderChain::genesis(params), |i| nodes[i].end.clone());
     let before = parent
         .and_then(|i| nodes[i].ledger.clone())

@@ -25,6 +25,13 @@ const SCRYPT_LOG_N: u8 = 14;
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 5;
 
+/// The most memory and work that a key file may ask for: eight times what `openssl` allows
+/// itself, so that a damaged or hostile file cannot take all memory, which would end the
+/// process, or keep it busy for hours.
+const MOST_SCRYPT_BYTES: u64 = 256 << 20;
+const MOST_SCRYPT_PASSES: u64 = 16;
+const MOST_PBKDF2_ITERATIONS: u32 = 10_000_000;
+
 /// The algorithm of all elliptic-curve keys, which says nothing of the curve.
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
@@ -117,6 +124,11 @@ pub enum KeyFileError {
         "encrypted in an unsupported way; `openssl pkcs8 -topk8 -scrypt` writes a supported one"
     )]
     UnsupportedEncryption,
+    /// Opening it would take too much memory or time.
+    #[error(
+        "its encryption asks for too much memory or time; `openssl pkcs8 -topk8 -scrypt` writes a reasonable one"
+    )]
+    TooCostly,
     /// The passphrase does not open it.
     #[error("wrong passphrase, or damaged")]
     WrongPassphrase,
@@ -135,6 +147,7 @@ impl Locked {
     pub(super) fn unlock(&self, passphrase: &Passphrase) -> Result<SecretKey, KeyFileError> {
         let damaged = || damaged(ENCRYPTED, "not PKCS#8");
         let info = EncryptedPrivateKeyInfoRef::from_der(&self.der).map_err(|_| damaged())?;
+        check_cost(&info)?;
         let document = info
             .decrypt(passphrase.as_bytes())
             .map_err(|error| match error {
@@ -152,6 +165,49 @@ impl Locked {
             Some(public) if *public != secret.public_key() => Err(KeyFileError::PublicKeyMismatch),
             _ => Ok(secret),
         }
+    }
+}
+
+/// Refuses what would take too much memory or time, before anything is derived. A cost of 0
+/// is none, and the library panics on it.
+fn check_cost(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), KeyFileError> {
+    let cheap_enough = match info.encryption_algorithm.pbes2().map(|pbes2| &pbes2.kdf) {
+        Some(pbes2::Kdf::Scrypt(cost)) if cost.cost_parameter == 0 => {
+            return Err(damaged(ENCRYPTED, "not PKCS#8"));
+        }
+        Some(pbes2::Kdf::Scrypt(cost)) => {
+            let block = 128 * u64::from(cost.block_size);
+            let memory = cost.cost_parameter.checked_mul(block);
+            memory.is_some_and(|memory| memory <= MOST_SCRYPT_BYTES)
+                && u64::from(cost.parallelization) <= MOST_SCRYPT_PASSES
+        }
+        Some(pbes2::Kdf::Pbkdf2(cost)) => cost.iteration_count <= MOST_PBKDF2_ITERATIONS,
+        // Refused further on, as what it is.
+        Some(_) | None => true,
+    };
+    cheap_enough.then_some(()).ok_or(KeyFileError::TooCostly)
+}
+
+/// The cost up to which a fuzz target waits for a passphrase to be tried.
+#[cfg(feature = "fuzzing")]
+const CHEAP: u64 = 1 << 12;
+
+#[cfg(feature = "fuzzing")]
+impl Locked {
+    /// Whether the passphrase is tried in no time, or refused before it is tried.
+    pub(super) fn is_cheap(&self) -> bool {
+        let Ok(info) = EncryptedPrivateKeyInfoRef::from_der(&self.der) else {
+            return true;
+        };
+        check_cost(&info).is_err()
+            || match info.encryption_algorithm.pbes2().map(|pbes2| &pbes2.kdf) {
+                Some(pbes2::Kdf::Scrypt(cost)) => {
+                    let passes = u64::from(cost.block_size) * u64::from(cost.parallelization);
+                    cost.cost_parameter.saturating_mul(passes) <= CHEAP
+                }
+                Some(pbes2::Kdf::Pbkdf2(cost)) => u64::from(cost.iteration_count) <= CHEAP,
+                Some(_) | None => true,
+            }
     }
 }
 
@@ -228,7 +284,8 @@ impl Block<'_> {
     }
 }
 
-/// Cuts a text into its PEM blocks; what stands around them is commentary.
+/// Cuts a text into its PEM blocks; what stands around them is commentary. Labels are shown,
+/// so one that a terminal could take for commands is none.
 fn blocks(text: &str) -> Result<Vec<Block<'_>>, KeyFileError> {
     let mut blocks = Vec::new();
     let mut rest = text;
@@ -237,7 +294,7 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, KeyFileError> {
         let label = rest["-----BEGIN ".len()..]
             .split_once("-----")
             .map(|(label, _)| label)
-            .filter(|label| !label.contains('\n'))
+            .filter(|label| label.chars().all(|c| c == ' ' || c.is_ascii_graphic()))
             .ok_or(KeyFileError::NotPem)?;
         let end = format!("-----END {label}-----");
         let Some(length) = rest.find(&end) else {

@@ -101,6 +101,94 @@ fn the_address_of_an_encrypted_key_needs_no_passphrase_but_its_secret_does() {
     assert!(matches!(empty, Err(KeyStoreError::EmptyPassphrase)));
 }
 
+/// An encrypted key file that asks for a cost.
+fn file_of_cost(kdf: pkcs8::pkcs5::pbes2::Kdf) -> String {
+    use pkcs8::{
+        EncryptedPrivateKeyInfoRef, LineEnding,
+        der::{Encode, asn1::OctetStringRef, pem},
+        pkcs5::{EncryptionScheme, pbes2},
+    };
+    let parameters = pbes2::Parameters {
+        kdf,
+        encryption: pbes2::EncryptionScheme::Aes256Cbc { iv: [0; 16] },
+    };
+    let der = EncryptedPrivateKeyInfoRef {
+        encryption_algorithm: EncryptionScheme::Pbes2(parameters),
+        encrypted_data: OctetStringRef::new(&[0; 48]).unwrap(),
+    };
+    pem::encode_string(
+        "ENCRYPTED PRIVATE KEY",
+        LineEnding::LF,
+        &der.to_der().unwrap(),
+    )
+    .unwrap()
+}
+
+/// Found by the fuzz targets: memory for 2^40 blocks ends the process, a cost of 0 made the
+/// library panic.
+#[test]
+fn an_encrypted_key_that_asks_for_too_much_memory_or_time_is_refused_at_once() {
+    use pkcs8::pkcs5::pbes2::{Kdf, Pbkdf2Params, Pbkdf2Prf, ScryptParams};
+    let scrypt = |cost_parameter, block_size, parallelization| {
+        Kdf::Scrypt(ScryptParams {
+            salt: [7; 16].as_slice().try_into().unwrap(),
+            cost_parameter,
+            block_size,
+            parallelization,
+            key_length: None,
+        })
+    };
+    let pbkdf2 = |iteration_count| {
+        Kdf::Pbkdf2(Pbkdf2Params {
+            salt: [7; 16].as_slice().try_into().unwrap(),
+            iteration_count,
+            key_length: None,
+            prf: Pbkdf2Prf::HmacWithSha256,
+        })
+    };
+    let (folder, store) = store();
+    let path = store.path(&name("a"));
+    fs::create_dir_all(store.folder()).unwrap();
+    let told = |kdf| {
+        fs::write(&path, file_of_cost(kdf)).unwrap();
+        let refused = store.load(&name("a"), Some(&passphrase("p"))).unwrap_err();
+        match refused {
+            KeyStoreError::File { error, .. } => error,
+            other => panic!("{other}"),
+        }
+    };
+    for kdf in [
+        scrypt(1 << 40, 8, 1),
+        scrypt(1 << 19, 8, 1),
+        scrypt(u64::MAX, u16::MAX, 1),
+        scrypt(2, 8, 17),
+        pbkdf2(10_000_001),
+        pbkdf2(u32::MAX),
+    ] {
+        assert_eq!(told(kdf), KeyFileError::TooCostly);
+    }
+    let damaged = told(scrypt(0, 8, 1));
+    assert!(matches!(damaged, KeyFileError::Damaged { .. }), "{damaged}");
+    // Within the limits the passphrase is tried.
+    for kdf in [scrypt(2, 8, 16), scrypt(3, 8, 1), pbkdf2(1), pbkdf2(0)] {
+        assert_eq!(told(kdf), KeyFileError::WrongPassphrase);
+    }
+    drop(folder);
+}
+
+/// Found by the fuzz targets: a label is told to the key's owner, on a terminal.
+#[test]
+fn a_label_with_control_characters_is_no_label() {
+    let (_folder, store) = store();
+    fs::create_dir_all(store.folder()).unwrap();
+    for label in ["\u{1b}[2JX", "PRIVATE\u{b}KEY", "PRIVATE\rKEY"] {
+        let text = format!("-----BEGIN {label}-----\nAAAA\n");
+        fs::write(store.path(&name("a")), text).unwrap();
+        let told = store.find(&name("a")).unwrap_err().to_string();
+        assert!(told.contains("not a PEM file"), "{told:?}");
+    }
+}
+
 #[test]
 fn a_foreign_public_key_beside_an_encrypted_key_is_refused() {
     let (_folder, store) = store();

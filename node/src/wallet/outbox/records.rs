@@ -17,11 +17,15 @@ use mvb_protocol::{
     address::Address,
     chain::ChainSnapshot,
     codec,
-    hash::TxId,
+    hash::{HASH_BYTES, TxId},
     numbers::{Height, Sequence},
     transaction::Transaction,
 };
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Bytes of a key with a number, and of one with a sender and a sequence.
+const NUMBERED: usize = 1 + 8;
+const OF_SEQUENCE: usize = 1 + HASH_BYTES + 8;
 
 /// What an observation of the chain changes.
 #[derive(Default)]
@@ -47,7 +51,9 @@ pub(super) fn append(
         return Ok(saved);
     }
     let number = match tables.last(b"p")? {
-        Some((key, _)) => number_of(&key)? + 1,
+        Some((key, _)) => number_of_key(&key, NUMBERED)?
+            .checked_add(1)
+            .ok_or_else(|| damaged("the last payment's number".to_owned()))?,
         None => 0,
     };
     tables.put(&numbered(b'p', number), &codec::encode(&transaction))?;
@@ -74,6 +80,7 @@ pub(super) fn last_sequence(
     let Some((key, _)) = tables.last(&prefix)? else {
         return Ok(None);
     };
+    number_of_key(&key, OF_SEQUENCE + 8)?;
     let sequence = key.get(33..41).and_then(|bytes| bytes.try_into().ok());
     sequence
         .map(|bytes| Some(Sequence(u64::from_be_bytes(bytes))))
@@ -83,9 +90,26 @@ pub(super) fn last_sequence(
 /// A payment by its id.
 pub(super) fn get(tables: &dyn ReadTables, id: &TxId) -> Result<Option<SavedPayment>, OutboxError> {
     match tables.get(&of_id(b'i', id))? {
-        Some(number) => load(tables, number_of(&number)?).map(Some),
+        Some(number) => load(tables, number_of(&number)?)
+            .and_then(|saved| told_by(saved, |saved| saved.id == *id))
+            .map(Some),
         None => Ok(None),
     }
+}
+
+/// A payment that is what a key said of it. One that is another's would be shown, replaced
+/// or announced in its place.
+fn told_by(
+    saved: SavedPayment,
+    is_told: impl FnOnce(&SavedPayment) -> bool,
+) -> Result<SavedPayment, OutboxError> {
+    if is_told(&saved) {
+        return Ok(saved);
+    }
+    Err(damaged(format!(
+        "the key of payment number {}",
+        saved.number
+    )))
 }
 
 /// Every payment with a sequence of a sender.
@@ -97,7 +121,10 @@ pub(super) fn with_sequence(
     tables
         .all(&of_sequence(b's', sender, sequence))?
         .iter()
-        .map(|(key, _)| load(tables, number_of(key)?))
+        .map(|(key, _)| {
+            let saved = load(tables, number_of_key(key, OF_SEQUENCE + 8)?)?;
+            told_by(saved, |saved| slot_of(saved) == (*sender, sequence))
+        })
         .collect()
 }
 
@@ -106,7 +133,7 @@ pub(super) fn unsettled(tables: &dyn ReadTables) -> Result<Vec<SavedPayment>, Ou
     tables
         .all(b"u")?
         .iter()
-        .map(|(key, _)| load(tables, number_of(key)?))
+        .map(|(key, _)| load(tables, number_of_key(key, NUMBERED)?))
         .collect()
 }
 
@@ -194,7 +221,7 @@ pub(super) fn apply(tables: &mut dyn WriteTables, changes: &Changes) -> Result<(
 }
 
 fn is_settled(height: Height, tip: Height) -> bool {
-    (tip.0 + 1).saturating_sub(height.0) >= SETTLED_DEPTH
+    tip.0.saturating_add(1).saturating_sub(height.0) >= SETTLED_DEPTH
 }
 
 fn load(tables: &dyn ReadTables, number: u64) -> Result<SavedPayment, OutboxError> {
@@ -233,12 +260,17 @@ fn of_sequence(kind: u8, sender: &Address, sequence: Sequence) -> Vec<u8> {
     key
 }
 
-/// The number in the last eight bytes of a key, or in a value.
-fn number_of(bytes: &[u8]) -> Result<u64, OutboxError> {
-    bytes
-        .last_chunk()
-        .map(|bytes| u64::from_be_bytes(*bytes))
-        .ok_or_else(|| damaged("a key without a number".to_owned()))
+/// The number at the end of a key of so many bytes.
+fn number_of_key(key: &[u8], bytes: usize) -> Result<u64, OutboxError> {
+    match key.last_chunk() {
+        Some(number) if key.len() == bytes => Ok(u64::from_be_bytes(*number)),
+        _ => Err(damaged("a key of another length".to_owned())),
+    }
+}
+
+/// The number that is a whole value.
+fn number_of(value: &[u8]) -> Result<u64, OutboxError> {
+    number_of_key(value, 8)
 }
 
 fn damaged(what: String) -> OutboxError {

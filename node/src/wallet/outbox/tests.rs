@@ -178,3 +178,33 @@ fn two_processes_at_once_reserve_different_sequences() {
         .collect();
     assert_eq!(sequences, (0..30).collect::<Vec<u64>>());
 }
+
+/// Found by the fuzz targets: a damaged record stood for another payment, and after a last
+/// number without a next one the first payment would have been written over.
+#[test]
+fn damaged_records_are_told_and_take_nobodys_place() {
+    both(|outbox| {
+        let [first, second] = [0, 1].map(|next| append(outbox, 1, next));
+        let put = |key: &[u8], value: &[u8]| {
+            let put = |tables: &mut dyn tables::WriteTables| tables.put(key, value);
+            outbox.backend.write::<_, OutboxError>(put).unwrap();
+        };
+        let is_damage = |error: &OutboxError| matches!(error, OutboxError::Damaged { .. });
+
+        let by_id = [&b"i"[..], &second.id.0].concat();
+        put(&by_id, &first.number.to_be_bytes());
+        assert!(is_damage(&outbox.get(&second.id).unwrap_err()));
+        put(&by_id, &second.number.to_be_bytes());
+
+        put(&[b'p'; 9], b"");
+        put(&[&b"p"[..], &[0xff; 8]].concat(), b"");
+        let refused = outbox.append::<OutboxError>(
+            &sender(2),
+            || Ok(Sequence(0)),
+            |reservation| Ok(payment(2, reservation.sequence, 0)),
+        );
+        assert!(is_damage(&refused.unwrap_err()));
+        assert_eq!(outbox.get(&first.id).unwrap(), Some(first));
+        assert_eq!(outbox.get(&second.id).unwrap(), Some(second));
+    });
+}
