@@ -113,7 +113,7 @@ impl Outbox {
     /// An outbox that holds these records, whatever they are.
     #[cfg(feature = "fuzzing")]
     pub fn of_records(
-        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+        records: impl IntoIterator<Item = tables::Entry>,
     ) -> Result<Self, OutboxError> {
         let outbox = Self::in_memory();
         outbox.backend.write(|tables| {
@@ -127,7 +127,7 @@ impl Outbox {
 
     /// Every record.
     #[cfg(feature = "fuzzing")]
-    pub fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OutboxError> {
+    pub fn records(&self) -> Result<Vec<tables::Entry>, OutboxError> {
         self.backend.read(|tables| tables.all(&[]))
     }
 

@@ -52,6 +52,22 @@ pub fn corpus(target: &Target) -> io::Result<Vec<(String, Vec<u8>)>> {
     Ok(inputs)
 }
 
+/// Writes a target's seeds into a folder of its name, but for those that are only long.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn export(target: &Target, folder: &Path) -> io::Result<()> {
+    const MOST_BYTES: usize = 4 << 10;
+    let folder = folder.join(target.name);
+    fs::create_dir_all(&folder)?;
+    for (number, seed) in (target.seeds)().iter().enumerate() {
+        if seed.bytes.len() <= MOST_BYTES {
+            fs::write(folder.join(format!("seed-{number:03}")), &seed.bytes)?;
+        }
+    }
+    Ok(())
+}
+
 /// Tries seeds, corpus and so many mutated inputs. `progress` hears the count now and then.
 ///
 /// # Errors
