@@ -108,8 +108,8 @@ impl ChainManager {
         branch: Vec<Arc<Block>>,
         ctx: &mut Context<Self>,
     ) -> LocalBoxFuture<'static, Result<BranchConnected, ChainError>> {
-        let (reply, outcome) = oneshot::channel();
-        self.pipeline.push(Request { branch, reply });
+        let (asker, outcome) = oneshot::channel();
+        self.pipeline.push(Request { branch, asker });
         self.advance(ctx);
         Box::pin(async move {
             match outcome.await {
@@ -158,7 +158,7 @@ impl ChainManager {
                 Ok(judgement) => self.conclude(request, judgement),
                 Err(error) => {
                     self.report_failure(&error);
-                    drop(request.reply.send(Err(error.into())));
+                    drop(request.asker.send(Err(error.into())));
                 }
             }
         }
@@ -178,7 +178,7 @@ impl ChainManager {
         if let Some(changes) = changes {
             let tip = changes.tip;
             let connected = BranchConnected { tip, rejected };
-            self.pipeline.adopt(changes, connected, request.reply);
+            self.pipeline.adopt(changes, connected, request.asker);
             self.tell_miner(BestChanged::Validated {
                 tip,
                 ahead: self.pipeline.ahead().clone(),
@@ -194,7 +194,7 @@ impl ChainManager {
                 rejected: None,
             }),
         };
-        drop(request.reply.send(outcome));
+        drop(request.asker.send(outcome));
     }
 
     /// The store has synced a step, which everybody may know now, or it has failed.
@@ -207,16 +207,16 @@ impl ChainManager {
         match result {
             Ok(()) => {
                 self.announce(changes);
-                for (reply, connected) in self.pipeline.written() {
-                    drop(reply.send(Ok(connected)));
+                for (asker, connected) in self.pipeline.written() {
+                    drop(asker.send(Ok(connected)));
                 }
             }
             Err(error) => {
                 self.report_failure(&error);
                 let waiting = self.pipeline.retract();
                 self.tell_miner(BestChanged::Retracted { tip: self.view.tip });
-                for reply in waiting {
-                    drop(reply.send(Err(error.clone().into())));
+                for asker in waiting {
+                    drop(asker.send(Err(error.clone().into())));
                 }
             }
         }

@@ -21,7 +21,7 @@ use mvb_protocol::{
     address::Address,
     ahead::Ahead,
     block::{HEADER_BYTES, Header, REWARD_BYTES},
-    chain::{StoreError, Tip},
+    chain::{ChainSnapshot, StoreError, Tip},
     mutant,
     validate::{HeaderChain, ValidationError},
 };
@@ -420,7 +420,9 @@ impl Miner {
     }
 }
 
-/// Reads the header chain at the selection's tip and builds the block, on a worker.
+/// Reads the header chain at the selection's tip and builds the block: on a worker, or where
+/// it stands if the block has no payments, for then it is a matter of some microseconds and
+/// the search threads wait.
 async fn build(
     env: Env,
     reward_to: Address,
@@ -429,7 +431,8 @@ async fn build(
     ahead: Ahead,
 ) -> Result<Result<Template, NoTemplate>, StoreError> {
     let (params, roots, now) = (env.params.clone(), env.searcher.roots(), env.clock.now());
-    env.read_ahead(ahead, move |chain| {
+    let is_empty = selection.transactions.is_empty();
+    let job = move |chain: &dyn ChainSnapshot| {
         let parent =
             HeaderChain::ending_at(chain, &params, selection.tip).map_err(|error| match error {
                 ValidationError::Store(error) => error,
@@ -446,8 +449,11 @@ async fn build(
             roots,
             now,
         }))
-    })
-    .await
+    };
+    if is_empty {
+        return job(&ahead.above(&*env.store.snapshot()?)?);
+    }
+    env.read_ahead(ahead, job).await
 }
 
 #[cfg(test)]

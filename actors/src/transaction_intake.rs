@@ -212,6 +212,12 @@ impl Handler<SelectTransactions> for TransactionIntake {
         let candidates = self.pool.candidates(message.max_bytes);
         let synced = self.env.view.chain.borrow().tip;
         let known = message.ahead.tip().unwrap_or(synced).id;
+        if candidates.is_empty() {
+            // A miner of blocks without payments need not wait for a worker.
+            let transactions = Vec::new();
+            let tip = known;
+            return Box::pin(async move { Selection { tip, transactions } });
+        }
         let selection = self.env.read_ahead(message.ahead, move |chain| {
             Ok(Selection {
                 tip: chain.tip()?.id,

@@ -31,6 +31,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
         "tests",
         &[
             "mvb-protocol",
+            "mvb-kernels",
             "mvb-storage",
             "mvb-actors",
             "mvb-node",

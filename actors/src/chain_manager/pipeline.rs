@@ -19,14 +19,14 @@ pub const MOST_STEPS: usize = 64;
 const MOST_BYTES: usize = 32 << 20;
 
 /// Who waits to hear what became of a branch.
-pub type Reply = oneshot::Sender<Result<BranchConnected, ChainError>>;
+pub type Asker = oneshot::Sender<Result<BranchConnected, ChainError>>;
 
 /// A branch and who handed it in.
 pub struct Request {
     /// Its blocks, the lowest first.
     pub branch: Vec<Arc<Block>>,
     /// Who waits for the outcome.
-    pub reply: Reply,
+    pub asker: Asker,
 }
 
 /// Everything in hand.
@@ -48,7 +48,7 @@ struct Judging {
 }
 
 struct Step {
-    reply: Reply,
+    asker: Asker,
     connected: BranchConnected,
     bytes: usize,
 }
@@ -91,10 +91,10 @@ impl Pipeline {
     }
 
     /// A branch was found better: it is to be written, and who waits for it is told then.
-    pub fn adopt(&mut self, changes: Arc<ChangeSet>, connected: BranchConnected, reply: Reply) {
+    pub fn adopt(&mut self, changes: Arc<ChangeSet>, connected: BranchConnected, asker: Asker) {
         let blocks = changes.connect.iter();
         self.steps.push_back(Step {
-            reply,
+            asker,
             connected,
             bytes: blocks.map(|block| block.block.size()).sum(),
         });
@@ -113,21 +113,21 @@ impl Pipeline {
     }
 
     /// The store has written and synced what it was given: gives back who waits for it.
-    pub fn written(&mut self) -> Vec<(Reply, BranchConnected)> {
+    pub fn written(&mut self) -> Vec<(Asker, BranchConnected)> {
         let count = std::mem::take(&mut self.writing);
         self.ahead.written(count);
         let done = self.steps.drain(..count);
-        done.map(|step| (step.reply, step.connected)).collect()
+        done.map(|step| (step.asker, step.connected)).collect()
     }
 
     /// The store could not write: takes back every step, for each stands on the one before
     /// it, and gives back who waits.
-    pub fn retract(&mut self) -> Vec<Reply> {
+    pub fn retract(&mut self) -> Vec<Asker> {
         self.writing = 0;
         self.ahead = Ahead::default();
         if let Some(judging) = &mut self.judging {
             judging.is_void = true;
         }
-        self.steps.drain(..).map(|step| step.reply).collect()
+        self.steps.drain(..).map(|step| step.asker).collect()
     }
 }

@@ -115,6 +115,11 @@ impl Candidates {
         gathered
     }
 
+    /// Whether there is nothing to choose from.
+    pub fn is_empty(&self) -> bool {
+        self.senders.is_empty()
+    }
+
     fn insert(&mut self, from: Address, candidate: Candidate) {
         let sequence = candidate.transaction.sequence;
         let payments = self.senders.entry(from).or_default();
