@@ -1,15 +1,20 @@
 //! Which sessions there are, and who must go when there are too many. A plain struct: the
 //! block server hands in time and holds the sessions' tasks in it.
 //!
-//! An honest peer is served under a flood of connections: when there is no room, the
-//! oldest session that has not said Hello makes way for the newcomer, else the one that has
-//! been idle longest; only when all of them are at work is the newcomer turned away.
+//! An honest peer is served under a flood of connections. When there is no room and more
+//! than half of the sessions have not said Hello, the oldest of these makes way for the
+//! newcomer; else the one that has been idle longest, and only where all are at work one
+//! without Hello. So those who say Hello and no more cannot leave newcomers too little time
+//! to say theirs. When all are at work the newcomer is turned away.
 
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a session may have stood still before it makes way for another.
+/// How long a session that has said Hello may stand still before it makes way for another.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same for one that has asked for something and taken it: it may be busy with that.
+const PATIENCE_AT_WORK: Duration = Duration::from_secs(5);
 
 /// The number of a session in its table.
 pub type SessionId = u64;
@@ -17,15 +22,43 @@ pub type SessionId = u64;
 /// When a session last got something done, shared with its task.
 #[derive(Debug)]
 pub struct Activity {
-    greeted: Cell<bool>,
+    stage: Cell<Stage>,
     last: Cell<Instant>,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has not said Hello.
+    New,
+    /// It has.
+    Greeted,
+    /// It has taken a reply, too.
+    Served,
 }
 
 impl Activity {
     /// The session got something done; from its first time on it has said Hello.
     pub fn progress(&self, now: Instant) {
-        self.greeted.set(true);
+        self.stage.set(match self.stage.get() {
+            Stage::New => Stage::Greeted,
+            Stage::Greeted | Stage::Served => Stage::Served,
+        });
         self.last.set(now);
+    }
+
+    fn is_new(&self) -> bool {
+        self.stage.get() == Stage::New
+    }
+
+    /// Whether it has stood still for longer than sessions may.
+    fn is_idle(&self, now: Instant) -> bool {
+        let patience = match self.stage.get() {
+            Stage::New => return false,
+            Stage::Greeted => PATIENCE,
+            Stage::Served => PATIENCE_AT_WORK,
+        };
+        now.saturating_duration_since(self.last.get()) >= patience
     }
 }
 
@@ -95,7 +128,7 @@ impl<T> SessionTable<T> {
         let id = self.next;
         self.next += 1;
         let activity = Rc::new(Activity {
-            greeted: Cell::new(false),
+            stage: Cell::new(Stage::New),
             last: Cell::new(now),
         });
         let value = begin(id, activity.clone());
@@ -121,15 +154,21 @@ impl<T> SessionTable<T> {
     }
 
     fn least_useful(&self, now: Instant, among: impl Fn(&Entry<T>) -> bool) -> Option<SessionId> {
-        self.sessions
-            .iter()
-            .filter(|(_, entry)| among(entry))
-            .map(|(id, entry)| (entry.activity.greeted.get(), entry.activity.last.get(), *id))
-            .min()
-            .filter(|(greeted, last, _)| {
-                !greeted || now.saturating_duration_since(*last) >= PATIENCE
-            })
-            .map(|(_, _, id)| id)
+        let all = || self.sessions.iter().filter(|(_, entry)| among(entry));
+        let oldest = |wanted: &dyn Fn(&Activity) -> bool| {
+            all()
+                .filter(|(_, entry)| wanted(&entry.activity))
+                .min_by_key(|(id, entry)| (entry.activity.last.get(), **id))
+                .map(|(id, _)| *id)
+        };
+        let new = || oldest(&Activity::is_new);
+        let idle = || oldest(&|activity| activity.is_idle(now));
+        let count = all().filter(|(_, entry)| entry.activity.is_new()).count();
+        if 2 * count > all().count() {
+            new()
+        } else {
+            idle().or_else(new)
+        }
     }
 }
 
@@ -189,6 +228,43 @@ mod tests {
         let later = now + PATIENCE;
         progress(&table, 0, later);
         assert_eq!(open(&mut table, HERE, later), Admission::Evicted(1));
+    }
+
+    /// A thousand slow clients that said Hello had taken all room but one place, which the
+    /// next client took from an honest newcomer before that one's Hello was read.
+    #[tokio::test(start_paused = true)]
+    async fn those_who_said_hello_and_no_more_leave_newcomers_time_for_theirs() {
+        let mut table = SessionTable::new(8, 8);
+        let now = Instant::now();
+        for host in 0..8 {
+            open(&mut table, elsewhere(host), now);
+            progress(&table, host.into(), now);
+        }
+        let later = now + PATIENCE;
+        for newcomer in 0..4 {
+            let admission = open(&mut table, elsewhere(newcomer), later);
+            assert_eq!(admission, Admission::Evicted(newcomer.into()));
+        }
+        // Half of the room is theirs: the first of them had three others' time.
+        assert_eq!(open(&mut table, HERE, later), Admission::Evicted(4));
+        assert_eq!(open(&mut table, HERE, later), Admission::Evicted(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_was_served_may_be_busy_for_longer_than_an_idle_one() {
+        let mut table = SessionTable::new(2, 2);
+        let now = Instant::now();
+        for id in 0..2 {
+            open(&mut table, HERE, now);
+            progress(&table, id, now);
+        }
+        progress(&table, 0, now);
+        let later = now + PATIENCE;
+        assert_eq!(open(&mut table, HERE, later), Admission::Evicted(1));
+        progress(&table, 2, later);
+        assert_eq!(open(&mut table, HERE, later), Admission::Refused);
+        let later = now + PATIENCE_AT_WORK;
+        assert_eq!(open(&mut table, HERE, later), Admission::Evicted(0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -561,7 +561,7 @@ async fn sessions_at_work_are_not_ended_for_newcomers() {
         }
         assert_eq!(rig.turned_away(), 1);
         // Two of them fall idle; the one that has rested longest makes way.
-        tokio::time::sleep(2 * SECOND).await;
+        tokio::time::sleep(6 * SECOND).await;
         assert!(clients[0].block(rig.chain.id(1)).await.is_some());
         let mut newcomer = rig.greeted(1).await;
         assert!(newcomer.block(rig.chain.id(2)).await.is_some());
