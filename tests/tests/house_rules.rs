@@ -317,6 +317,23 @@ fn whoever_is_waited_for_waits_for_no_other_actor() {
     }
 }
 
+/// The tests that a line of a table names are there, and there is one at least.
+fn assert_tests_exist(what: &str, cell: &str) {
+    let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    assert!(!names.is_empty(), "{what} has no test");
+    for name in names {
+        let (file, test) = name.split_once("::").expect("a file and a test");
+        let lines = code(&root().join(file));
+        let heading = format!("fn {test}(");
+        let at = lines.iter().position(|line| line.contains(&heading));
+        let at = at.unwrap_or_else(|| panic!("{what}: {file} has no test {test}"));
+        let is_test = lines[at.saturating_sub(3)..at]
+            .iter()
+            .any(|line| line.contains("#[test]") || line.contains("#[tokio::test"));
+        assert!(is_test, "{what}: {test} is no test");
+    }
+}
+
 /// Every test that docs/HOLES.md names is there, and every hole has one.
 #[test]
 fn each_of_the_55_holes_has_its_tests() {
@@ -328,20 +345,25 @@ fn each_of_the_55_holes_has_its_tests() {
             continue;
         };
         let tests = cells.nth(1).expect("a third column");
-        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "hole {hole} has no test");
-        for name in names {
-            let (file, test) = name.split_once("::").expect("a file and a test");
-            let lines = code(&root().join(file));
-            let heading = format!("fn {test}(");
-            let at = lines.iter().position(|line| line.contains(&heading));
-            let at = at.unwrap_or_else(|| panic!("hole {hole}: {file} has no test {test}"));
-            let is_test = lines[at.saturating_sub(3)..at]
-                .iter()
-                .any(|line| line.contains("#[test]") || line.contains("#[tokio::test"));
-            assert!(is_test, "hole {hole}: {test} is no test");
-        }
+        assert_tests_exist(&format!("hole {hole}"), tests);
         holes.push(hole);
     }
     assert_eq!(holes, (1..=55).collect::<Vec<_>>());
+}
+
+/// Every promise of docs/SECURITY.md names tests, and they are there.
+#[test]
+fn each_promise_of_security_has_its_tests() {
+    let page = read("docs/SECURITY.md");
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && *line != "| promise | tests |");
+    let mut promises = 0;
+    for line in rows {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let promise = cells.next().unwrap_or_default();
+        assert_tests_exist(promise, cells.next().unwrap_or_default());
+        promises += 1;
+    }
+    assert!(promises > 0, "no promise was found");
 }
