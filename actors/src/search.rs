@@ -46,12 +46,21 @@ struct Shared {
     wake: Condvar,
     shutdown: AtomicBool,
     hashes: AtomicU64,
-    on_idle: Option<OnIdle>,
+    observer: Option<Observer>,
 }
 
-/// Called by each thread that leaves a job no other thread is in: how long stopping takes
-/// is measured with it.
-pub type OnIdle = Box<dyn Fn() + Send + Sync>;
+/// Told by the search threads of what they do: how long stopping and beginning take is
+/// measured with it.
+pub type Observer = Box<dyn Fn(Moment) + Send + Sync>;
+
+/// A moment in the life of a search thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It tries the first nonces of a job now.
+    Begun,
+    /// It has left a job that no other thread is in.
+    Idle,
+}
 
 struct ActiveJob {
     epoch: u64,
@@ -72,22 +81,22 @@ impl PoolSearcher {
         Self::build(threads, kernel, None, step_back)
     }
 
-    /// The same, with an observer of the moments at which no thread is left in a job.
+    /// The same, with an observer.
     ///
     /// # Errors
     /// When the system gives no more threads.
     pub fn observed(
         threads: usize,
         kernel: &'static Kernel,
-        on_idle: OnIdle,
+        observer: Observer,
     ) -> Result<Self, ThreadPoolBuildError> {
-        Self::build(threads, kernel, Some(on_idle), step_back)
+        Self::build(threads, kernel, Some(observer), step_back)
     }
 
     fn build(
         threads: usize,
         kernel: &'static Kernel,
-        on_idle: Option<OnIdle>,
+        observer: Option<Observer>,
         on_start: fn(),
     ) -> Result<Self, ThreadPoolBuildError> {
         let pool = ThreadPoolBuilder::new()
@@ -102,7 +111,7 @@ impl PoolSearcher {
             wake: Condvar::new(),
             shutdown: AtomicBool::new(false),
             hashes: AtomicU64::new(0),
-            on_idle,
+            observer,
         });
         let of_threads = shared.clone();
         pool.spawn_broadcast(move |_| of_threads.serve());
@@ -165,11 +174,15 @@ impl Shared {
             if let Some(solved) = self.search(&job) {
                 self.report(&job, solved);
             }
-            if job.searching.fetch_sub(1, Ordering::SeqCst) == 1
-                && let Some(on_idle) = &self.on_idle
-            {
-                on_idle();
+            if job.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
+                self.tell(Moment::Idle);
             }
+        }
+    }
+
+    fn tell(&self, moment: Moment) {
+        if let Some(observer) = &self.observer {
+            observer(moment);
         }
     }
 
@@ -199,10 +212,14 @@ impl Shared {
         while self.counts(job) {
             let first = job.next_lot();
             let high = (first >> 32) as u32;
+            let is_first = prepared.is_none();
             let prepared = match &mut prepared {
                 Some(prepared) if prepared.high == high => prepared,
                 stale => stale.insert(Prepared::new(&job.job, high, self.kernel)?),
             };
+            if is_first {
+                self.tell(Moment::Begun);
+            }
             let (tried, solved) = self.search_lot(job, prepared, first as u32);
             self.hashes.fetch_add(tried, Ordering::Relaxed);
             if solved.is_some() {

@@ -76,6 +76,9 @@ pub enum Command {
     /// Watch a whole network at work on this machine, step by step
     #[command(long_about = pages::DEMO, after_long_help = pages::DEMO_JSON)]
     Demo(Demo),
+    /// How fast this machine mines, and how soon it stops
+    #[command(subcommand, long_about = pages::BENCH, arg_required_else_help = true)]
+    Bench(Bench),
     /// The script with which a shell completes mvb's commands and options
     #[command(long_about = pages::COMPLETIONS, after_long_help = pages::COMPLETIONS_JSON)]
     Completions {
@@ -227,6 +230,39 @@ pub struct Demo {
     /// End once the first payment is confirmed everywhere
     #[arg(long)]
     pub once: bool,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Every way to search that this CPU has, compared
+    #[command(long_about = pages::BENCH_MINE, after_long_help = pages::BENCH_MINE_JSON)]
+    Mine(BenchMine),
+    /// From a better chain to idle search threads and to the next job's first nonce
+    #[command(long_about = pages::BENCH_STOP, after_long_help = pages::BENCH_STOP_JSON)]
+    Stop(BenchStop),
+}
+
+/// Options of the measurement of speed.
+#[derive(Debug, ClapArgs)]
+pub struct BenchMine {
+    /// Threads of "all threads" [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Only this kernel
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Option<String>,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    pub seconds: u16,
+}
+
+/// Options of the measurement of stopping.
+#[derive(Debug, ClapArgs)]
+pub struct BenchStop {
+    /// Blocks announced for each number of threads
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub announcements: u32,
 }
 
 /// A `KEY=VALUE` of `--set`. Whether the key exists is the configuration's business.

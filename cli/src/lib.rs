@@ -56,6 +56,7 @@ fn run(args: Args) -> Exit {
         Command::Chain(chain) => commands::chain::run(&context, chain),
         Command::Config => commands::config::run(&context),
         Command::Demo(demo) => commands::demo::run(&context, &demo),
+        Command::Bench(bench) => commands::bench::run(&context, bench),
         Command::Completions { shell } => commands::install::completions(&context, shell),
         Command::Man { folder } => commands::install::man(&context, &folder),
     };

@@ -250,3 +250,41 @@ For one user: mvb man ~/.local/share/man/man1";
 /// JSON of man.
 pub const MAN_JSON: &str = "\
 JSON: {\"folder\", \"pages\"}, the file names";
+
+/// `mvb bench --help`.
+pub const BENCH: &str = "\
+How fast this machine mines, and how soon it stops.
+
+Nothing is read from a home, nothing is written, nothing leaves the process.";
+
+/// `mvb bench mine --help`.
+pub const BENCH_MINE: &str = "\
+Every way to search that this CPU has (a kernel), compared in turns: A B C A B C.
+
+Each runs in the search threads of mvb miner, on one thread held on one core and on all of
+them. Speeds are millions of hashes a second, medians with the slowest and the fastest turn;
+those of one thread count its processor time only, so that other programs disturb them little.
+They are compared with hashing the whole header (Sha256::digest) and with a midstate and one
+compression a nonce (compress256), both of the sha2 library.";
+
+/// JSON of bench mine.
+pub const BENCH_MINE_JSON: &str = "\
+JSON: {\"threads\", \"turns\", \"best\", \"kernels\": [{\"kernel\", \"roots\", \"mhs_per_thread\",
+       \"slowest\", \"fastest\", \"mhs_wall\", \"mhs_all\", \"mhs_all_per_cpu\", \"ratio_to_digest\",
+       \"ratio_to_midstate\"}], \"not_run\": [{\"reason\"}],
+       \"references\": [{\"reference\", \"mhs_per_thread\"}],
+       \"expected\": [{\"difficulty\", \"seconds\"}]}";
+
+/// `mvb bench stop --help`.
+pub const BENCH_STOP: &str = "\
+How long mining goes on after a better chain was found valid, and how soon the next job begins.
+
+A real chain manager and miner, on a chain in memory, with jobs that will not be solved; blocks
+are announced one after the other. Measured from the announcement to the moment the last search
+thread has left its job, and to the first nonce that is tried of the next one, with 1 search
+thread, one for each core, and two for each core.";
+
+/// JSON of bench stop.
+pub const BENCH_STOP_JSON: &str = "\
+JSON, in microseconds: {\"kernel\", \"cores\", \"announcements\", \"threads\": [{\"threads\",
+      \"stopped\": {\"p50\", \"p99\", \"max\"}, \"next\": {\"p50\", \"p99\", \"max\"}}]}";

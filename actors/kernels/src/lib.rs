@@ -7,7 +7,7 @@
 //! compressed once. Headers that differ in those 64 bytes only (the *roots* of a job: the
 //! content root stands there) share the message schedule of the second block, so that a
 //! kernel expands it once a nonce and uses it for all of them. That is why a [`Work`] takes
-//! several headers; one is the same with less to share.
+//! several headers; one is the same with less to share. `docs/PERFORMANCE.md` has the picture.
 
 #![allow(
     clippy::needless_range_loop,

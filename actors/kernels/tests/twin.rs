@@ -60,13 +60,41 @@ fn each_kernel(claim: impl Fn(&'static Kernel)) {
     }
 }
 
-/// 2^(256 − bits), less what a compact target's three digits leave away.
+/// 2^(256 − bits), or with other digits up to twice that, as precise as a compact target is.
 fn target(bits: u32, digits: u32) -> [u8; 32] {
     let mut target = [0; 32];
     // Three bytes of digits, so that their highest bit is worth 2^(256 - bits).
-    let shifted = u128::from(digits & 0x007f_ffff | 0x0080_0000) << (104 - bits);
+    let shifted = u128::from(digits & 0x007f_ffff | 0x0080_0000) << (105 - bits);
     target[..16].copy_from_slice(&shifted.to_be_bytes());
     target
+}
+
+/// A header whose id has 35 leading zero bits, found beforehand by searching.
+#[test]
+fn targets_of_1_to_40_bits_are_met_by_what_the_twin_says() {
+    const NONCE: u32 = 0x04a1_8269;
+    let headers: Vec<_> = (0..8)
+        .map(|root| {
+            let mut header = [0; HEADER_BYTES];
+            header[0] = root;
+            header[67] = 1;
+            header
+        })
+        .collect();
+    for bits in 1..=40 {
+        let target = target(bits, 0x0080_0000);
+        let expected = naive(&headers, &target, NONCE - 40, 80);
+        let known = Hit {
+            root: 3,
+            nonce: NONCE.into(),
+        };
+        assert_eq!(expected.contains(&known), bits <= 35, "{bits}");
+        let work = Work::new(&headers, &target).unwrap();
+        each_kernel(|kernel| {
+            let hits = found(kernel, &work, NONCE - 40, 80);
+            assert_eq!(hits, expected, "{} at {bits} bits", kernel.name());
+        });
+    }
 }
 
 proptest! {
