@@ -103,7 +103,7 @@ impl World {
         // honest chain brings about: only there can sums overflow.
         let mut genesis = Ledger::new();
         let mut chain = MemoryChain::new(params.clone());
-        if random.below(6) == 0 {
+        if random.below(4) == 0 {
             for (person, missing) in people[..2].iter().zip([0, 3]) {
                 let balance = u64::MAX - missing;
                 genesis.insert(person.address(), (u128::from(balance), 0));
