@@ -92,7 +92,7 @@ pub fn forged_payments(
             timestamp: Timestamp(random.next_u64() >> 20),
         };
         let mut transaction = payment.sign(&poor);
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             transaction.key = victim.clone();
             // Both halves small enough to be scalars, and the second one low.
             let mut signature = [0; 64];

@@ -124,7 +124,7 @@ async fn receive_visitors(params: &ChainParams, visits: Arc<AtomicU64>) -> io::R
 }
 
 async fn lie(mut stream: TcpStream, visit: u64, params: ChainParams) -> io::Result<()> {
-    if visit % 3 > 0 {
+    if !visit.is_multiple_of(3) {
         let random = RandomStream::new(visit, 9);
         let hello = Hello {
             least_version: WIRE_VERSION,
