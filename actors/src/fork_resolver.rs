@@ -59,6 +59,9 @@ const REFUSED_CAPACITY: usize = 4_096;
 /// How many addresses of other networks are remembered, so that each is told of once.
 const STRANGERS_CAPACITY: usize = 256;
 
+/// How long the miner waits for downloads that bring nothing.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long nothing is fetched after this node's store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -109,6 +112,8 @@ pub struct ForkResolver {
     /// The connections to pinned peers that are kept open to hear their announcements.
     kept: BTreeMap<SocketAddr, SpawnHandle>,
     catching_up: bool,
+    /// Since when downloads have brought nothing.
+    fruitless_since: Option<Instant>,
     not_before: Instant,
     last_heard: Option<Timestamp>,
     strangers: Recent<IpAddr, ()>,
@@ -157,6 +162,7 @@ impl ForkResolver {
             downloads: BTreeMap::new(),
             kept: BTreeMap::new(),
             catching_up: false,
+            fruitless_since: None,
             not_before: now,
             last_heard: None,
             strangers: Recent::new(STRANGERS_CAPACITY),
@@ -176,6 +182,7 @@ impl Actor for ForkResolver {
             resolver.peers.forget(now);
             resolver.shared.bodies.borrow_mut().forget(now);
             resolver.look(ctx);
+            resolver.tell_miner();
             if std::mem::take(&mut resolver.is_view_due) {
                 resolver.publish();
             }
@@ -247,11 +254,14 @@ impl Handler<SessionReport> for ForkResolver {
             SessionEvent::Download(Report::Downloading { claimed }) => {
                 self.peers.downloading(endpoint, claimed);
                 self.downloads.insert(endpoint, claimed);
+                self.fruitless_since.get_or_insert_with(Instant::now);
                 self.tell_miner();
                 self.look(ctx);
             }
             SessionEvent::Download(Report::Adopted { blocks }) => {
                 self.peers.adopted(endpoint, blocks, Instant::now());
+                self.fruitless_since = Some(Instant::now());
+                self.tell_miner();
             }
         }
         self.is_view_due = true;
@@ -379,8 +389,13 @@ impl ForkResolver {
         self.publish();
     }
 
+    /// The miner waits for downloads that bring something. Peers that prove better headers
+    /// and keep the bodies, one after the other, must not keep it from mining.
     fn tell_miner(&mut self) {
-        let catching_up = !self.downloads.is_empty();
+        let is_fruitful = self
+            .fruitless_since
+            .is_none_or(|since| since.elapsed() < PATIENCE);
+        let catching_up = !self.downloads.is_empty() && is_fruitful;
         if catching_up != self.catching_up {
             self.catching_up = catching_up;
             if let Some(miner) = &self.miner {

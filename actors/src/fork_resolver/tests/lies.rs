@@ -95,3 +95,22 @@ async fn a_status_spoofed_from_ones_own_address_ends_at_ones_own_hello() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn peers_that_keep_their_bodies_do_not_keep_the_miner_waiting() {
+    local(async {
+        let ours = chain(2, 1);
+        let fixture = Fixture::new(&ours);
+        let theirs = ours.clone().and(9, 3);
+        for port in 4000..4008 {
+            let tarpit = fixture.wrong_peer(port, &theirs, Behaviour::Trickles);
+            fixture.hear(&tarpit);
+            seconds(4).await;
+            let sync = fixture.sync.borrow();
+            let waits = sync.last().is_some_and(|sync| sync.catching_up);
+            assert!(!waits, "since the peer at {port}");
+        }
+        assert_eq!(fixture.sync.borrow().len(), 2, "it waited once");
+    })
+    .await;
+}
