@@ -1,7 +1,10 @@
 //! What must hold on every machine at any moment, whatever went wrong: nothing
 //! acknowledged or announced is lost, the tip never gets worse, the stored state equals a
-//! replay from genesis, and no coin appears or disappears. The replay is naive on purpose
-//! and shares no code with the ledger it judges.
+//! replay from genesis, no coin appears or disappears, and what others can make a machine
+//! hold or dial is bounded. The replay is naive on purpose and shares no code with the ledger
+//! it judges.
+
+mod retarget;
 
 use crate::cluster::Machine;
 use mvb_protocol::{
@@ -11,11 +14,31 @@ use mvb_protocol::{
     chain::{Account, ChainSnapshot, ChainStore, StoreError, Tip},
     hash::{BlockId, TxId},
     numbers::{Height, Sequence, Timestamp},
-    params::ChainParams,
-    target::Work,
+    params::{BLOCK_VERSION, ChainParams},
+    target::{Target, Work},
     transaction::Transaction,
 };
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use retarget::naive_target;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+/// The most payments of one sender that a mempool holds.
+const PER_SENDER: usize = 64;
+
+/// What bounds a machine's state beside the rules of the chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The latest timestamp that any machine's clock can have permitted.
+    pub latest: Timestamp,
+    /// The most bytes of payments that wait.
+    pub mempool_bytes: usize,
+    /// Whether the machines know peers that no datagram told them of.
+    pub pins: bool,
+}
 
 /// A rule that a machine broke.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +94,42 @@ pub enum Violation {
         /// As replayed.
         replayed: Account,
     },
+    /// A block is later than any clock permits.
+    #[error("active block at {height} is from {timestamp}, the clocks permit {latest}")]
+    FarFuture {
+        /// The tip's height.
+        height: Height,
+        /// Its timestamp.
+        timestamp: Timestamp,
+        /// The latest that may be.
+        latest: Timestamp,
+    },
+    /// The index of payments names a place where a payment does not stand.
+    #[error(
+        "payment {id:.8} is indexed where it does not stand, or stands where it is not indexed"
+    )]
+    Index {
+        /// The payment.
+        id: TxId,
+    },
+    /// More payments wait than may.
+    #[error("{bytes} bytes of {payments} payments wait, at most {most_bytes} of {most} may")]
+    Mempool {
+        /// Their bytes.
+        bytes: usize,
+        /// How many.
+        payments: usize,
+        /// The most bytes.
+        most_bytes: usize,
+        /// The most payments.
+        most: usize,
+    },
+    /// The machine dialled somebody from whom it had heard nothing.
+    #[error("dialled {peer}, from where nothing was heard")]
+    Dialled {
+        /// Whom.
+        peer: IpAddr,
+    },
     /// The balances do not sum up to what was issued.
     #[error("balances sum up to {balances} units, issued were {issued}")]
     Supply {
@@ -89,21 +148,25 @@ struct Replayed {
     work: Work,
     accounts: BTreeMap<Address, Account>,
     issued: u128,
+    /// Time and target of the last blocks, for the next target.
+    recent: Vec<(u64, Target)>,
 }
 
 /// Replays chains from genesis. A block's state depends on nothing but its id, so each is
 /// computed once for all machines.
 pub struct Replayer {
     params: Arc<ChainParams>,
+    everybody: Vec<Address>,
     states: BTreeMap<BlockId, Rc<Replayed>>,
 }
 
 impl Replayer {
-    /// A replayer for one network.
-    pub fn new(params: Arc<ChainParams>) -> Self {
+    /// A replayer for one network, whose only addresses are these.
+    pub fn new(params: Arc<ChainParams>, everybody: Vec<Address>) -> Self {
         let genesis = Tip::genesis(params.genesis_id()).id;
         Self {
             params,
+            everybody,
             states: BTreeMap::from([(genesis, Rc::default())]),
         }
     }
@@ -112,7 +175,7 @@ impl Replayer {
     ///
     /// # Errors
     /// Names the first rule broken.
-    pub fn check(&mut self, machine: &Machine) -> Result<(), Violation> {
+    pub fn check(&mut self, machine: &Machine, limits: &Limits) -> Result<(), Violation> {
         let chain = machine.disk.snapshot()?;
         let journal = machine.journal.lock();
         if let Some(what) = journal.worsened.clone() {
@@ -138,11 +201,39 @@ impl Replayer {
                 });
             }
         }
-        self.compare(&*chain, stored)
+        self.compare(&*chain, stored, limits)?;
+        check_index(&*chain, stored, &journal.disconnected)?;
+        self.check_limits(machine, limits)
+    }
+
+    /// What others can make a machine hold, and whom they can make it dial.
+    fn check_limits(&self, machine: &Machine, limits: &Limits) -> Result<(), Violation> {
+        if let Some(peer) = machine.dialled.borrow().unheard.filter(|_| !limits.pins) {
+            return Err(Violation::Dialled { peer });
+        }
+        let Some(view) = machine.view() else {
+            return Ok(());
+        };
+        let waiting = *view.mempool.borrow();
+        let most = PER_SENDER * self.everybody.len();
+        if waiting.bytes > limits.mempool_bytes || waiting.waiting > most {
+            return Err(Violation::Mempool {
+                bytes: waiting.bytes,
+                payments: waiting.waiting,
+                most_bytes: limits.mempool_bytes,
+                most,
+            });
+        }
+        Ok(())
     }
 
     /// Compares a stored state with the replay of its chain.
-    fn compare(&mut self, chain: &dyn ChainSnapshot, tip: Tip) -> Result<(), Violation> {
+    fn compare(
+        &mut self,
+        chain: &dyn ChainSnapshot,
+        tip: Tip,
+        limits: &Limits,
+    ) -> Result<(), Violation> {
         let replayed = self.replay(chain, tip.id)?;
         let broken = |rule: &str| Violation::Block {
             id: tip.id,
@@ -154,19 +245,28 @@ impl Replayer {
                 "the stored tip's height or work is not the replay's",
             ));
         }
+        let timestamp = Timestamp(replayed.timestamp);
+        if timestamp > limits.latest {
+            return Err(Violation::FarFuture {
+                height: tip.height,
+                timestamp,
+                latest: limits.latest,
+            });
+        }
         for height in 0..=tip.height.0 {
             let id = chain.active_id(Height(height))?;
             if id.is_none_or(|id| self.states.get(&id).is_none_or(|s| s.height != height)) {
                 return Err(broken("the index of heights does not follow the chain"));
             }
         }
-        for (address, account) in &replayed.accounts {
+        for address in replayed.accounts.keys().chain(&self.everybody) {
             let stored = chain.account(address)?;
-            if stored != *account {
+            let replayed = replayed.accounts.get(address).copied().unwrap_or_default();
+            if stored != replayed {
                 return Err(Violation::Account {
                     address: *address,
                     stored,
-                    replayed: *account,
+                    replayed,
                 });
             }
         }
@@ -226,8 +326,14 @@ impl Replayer {
     ) -> Result<Vec<TxId>, StoreError> {
         let mut state = Replayed::default();
         let mut by_sequence: BTreeMap<(Address, Sequence), (TxId, &Transaction)> = BTreeMap::new();
+        let mut rivals = BTreeSet::new();
         for (id, payment) in payments {
             if chain.transaction(id)?.is_none() {
+                let rival = (payment.from(), payment.sequence);
+                // Of two payments with one sequence nobody can say which will win.
+                if by_sequence.remove(&rival).is_some() || !rivals.insert(rival) {
+                    continue;
+                }
                 for address in [payment.from(), payment.to] {
                     state.accounts.insert(address, chain.account(&address)?);
                 }
@@ -251,6 +357,41 @@ impl Replayer {
     }
 }
 
+/// That payments are indexed where they stand: those of the last block, and those that a
+/// reorganisation once took back.
+fn check_index(
+    chain: &dyn ChainSnapshot,
+    tip: Tip,
+    disconnected: &[TxId],
+) -> Result<(), Violation> {
+    let last = chain.block(&tip.id)?;
+    let last = last.iter().flat_map(|block| &block.transactions);
+    for (index, payment) in last.enumerate() {
+        let id = payment.id();
+        let found = chain.transaction(&id)?;
+        if found.is_none_or(|at| at.height != tip.height || at.index as usize != index) {
+            return Err(Violation::Index { id });
+        }
+    }
+    for id in disconnected {
+        let Some(at) = chain.transaction(id)? else {
+            continue;
+        };
+        let block = match chain.active_id(at.height)? {
+            Some(block) => chain.block(&block)?,
+            None => None,
+        };
+        let stands = block.is_some_and(|block| {
+            let payment = block.transactions.get(at.index as usize);
+            payment.is_some_and(|payment| payment.id() == *id)
+        });
+        if !stands {
+            return Err(Violation::Index { id: *id });
+        }
+    }
+    Ok(())
+}
+
 impl Replayed {
     /// Applies a block, or names the rule that it breaks.
     fn apply(&mut self, params: &ChainParams, id: BlockId, block: &Block) -> Result<(), String> {
@@ -267,9 +408,11 @@ impl Replayed {
         let target = header.target.expand().ok_or("target encoding")?;
         rule(target.is_met_by(&id), "proof of work")?;
         rule(
-            self.height > 61 || header.target == params.easiest_target(),
+            target == naive_target(params, &self.recent) && header.target == target.to_compact(),
             "target",
         )?;
+        rule(header.version == BLOCK_VERSION, "version")?;
+        rule(block.size() <= params.max_block_bytes as usize, "size")?;
         let least = params.least_payments(header.height) as usize;
         rule(block.transactions.len() >= least, "too few payments")?;
         let mut fees = 0;
@@ -285,6 +428,7 @@ impl Replayed {
         rule(block.reward.amount.units() == subsidy + fees, "reward")?;
         self.credit(block.reward.to, block.reward.amount)?;
         self.timestamp = header.timestamp.0;
+        self.recent.push((self.timestamp, target));
         self.work = self.work.saturating_add(target.work());
         self.issued += u128::from(subsidy);
         Ok(())

@@ -5,7 +5,7 @@
 
 use crate::{
     sim_env::{Power, SimClock, SimWorkers, Trace},
-    sim_net::{SimTransport, Weather, Wire},
+    sim_net::{Dialled, SimTransport, Weather, Wire},
     sim_search::{MiningSwitch, SimSearcher},
     sim_store::{SharedJournal, SimOutbox, SimStore},
 };
@@ -86,6 +86,8 @@ pub struct Machine {
     pub skew_ms: Rc<Cell<i64>>,
     /// The tips it has announced.
     pub announced: Rc<RefCell<Vec<Tip>>>,
+    /// Whom it heard and whom it dialled.
+    pub dialled: Rc<RefCell<Dialled>>,
     power: RefCell<Power>,
     view: RefCell<Option<Rc<View>>>,
     boots: Cell<u64>,
@@ -310,6 +312,7 @@ impl Machine {
             outbox: SimOutbox::default(),
             skew_ms: Rc::default(),
             announced: Rc::default(),
+            dialled: Rc::default(),
             power: RefCell::default(),
             view: RefCell::default(),
             boots: Cell::new(0),
@@ -359,6 +362,7 @@ impl Machine {
                 random: stream(Stream::Network),
                 trace: shared.trace.clone(),
                 announced: self.announced.clone(),
+                dialled: self.dialled.clone(),
             })),
             clock: Rc::new(SimClock::new(power.clone(), self.skew_ms.clone())),
             random,

@@ -9,6 +9,7 @@ use mvb_actors::env::{BoxStream, Channel, Datagrams, Listener, RandomStream, Tra
 use mvb_protocol::{hash::sha256, wire::Datagram};
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
@@ -26,6 +27,33 @@ pub const BLOCK_SERVER_PORT: u16 = 2607;
 
 /// How long a connection into a void waits for its answer, as Linux does.
 const VOID: Duration = Duration::from_secs(127);
+
+/// What a datagram begins with whose source is forged, as on a real network it could be.
+const FORGED: &[u8; 6] = b"forged";
+
+/// A datagram that its receiver takes to come from `source`.
+pub fn forged(source: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+    let IpAddr::V4(address) = source.ip() else {
+        return datagram.to_vec();
+    };
+    let (address, port) = (address.octets(), source.port().to_be_bytes());
+    [&FORGED[..], &address, &port, datagram].concat()
+}
+
+/// Takes the forged source off a datagram in the buffer, if it has one.
+fn unforged(buffer: &mut [u8], length: usize, source: SocketAddr) -> (usize, SocketAddr) {
+    let Some((head, datagram)) = buffer[..length].split_at_checked(12) else {
+        return (length, source);
+    };
+    if !head.starts_with(FORGED) {
+        return (length, source);
+    }
+    let address = Ipv4Addr::new(head[6], head[7], head[8], head[9]);
+    let port = u16::from_be_bytes([head[10], head[11]]);
+    let left = datagram.len();
+    buffer.copy_within(12..length, 0);
+    (left, SocketAddr::new(address.into(), port))
+}
 
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -65,6 +93,17 @@ pub struct Wire {
     pub trace: Trace,
     /// What the node has announced as its tip, newest last, for the checks.
     pub announced: Rc<RefCell<Vec<mvb_protocol::chain::Tip>>>,
+    /// The addresses that datagrams came from, and those the node dialled without.
+    pub dialled: Rc<RefCell<Dialled>>,
+}
+
+/// Whom a machine heard, and whom it dialled though nothing was heard from there.
+#[derive(Debug, Default)]
+pub struct Dialled {
+    /// The sources of datagrams, and the peers that the node was told to ask.
+    pub known: BTreeSet<IpAddr>,
+    /// The first address dialled that is not among them.
+    pub unheard: Option<IpAddr>,
 }
 
 /// The network as one boot of a machine sees it.
@@ -143,6 +182,7 @@ impl Transport for SimTransport {
     fn connect(&self, peer: SocketAddr) -> LocalBoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async move {
             self.wire.power.needed().await;
+            self.wire.dialled.borrow_mut().dial(peer.ip());
             let result = turmoil::net::TcpStream::connect(peer).await;
             let outcome = if result.is_ok() {
                 "connected"
@@ -162,6 +202,14 @@ impl Transport for SimTransport {
                 inner: result?,
             }) as BoxStream)
         })
+    }
+}
+
+impl Dialled {
+    fn dial(&mut self, peer: IpAddr) {
+        if !self.known.contains(&peer) {
+            self.unheard.get_or_insert(peer);
+        }
     }
 }
 
@@ -199,6 +247,8 @@ impl Datagrams for SimDatagrams {
                 let (length, source) = self.socket.recv_from(buffer).await?;
                 let weather = &self.wire.weather;
                 if !weather.strikes(&weather.loss, &self.wire.random) {
+                    let (length, source) = unforged(buffer, length, source);
+                    self.wire.dialled.borrow_mut().known.insert(source.ip());
                     return Ok((length, source));
                 }
             }

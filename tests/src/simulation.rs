@@ -2,25 +2,43 @@
 //! healing, then peace. A seed decides everything, so a failure is repeated by its seed
 //! alone. `cargo test` runs a few seeds, the `simulate` program as many as it is asked for.
 
+mod chaos;
+mod forge;
+mod history;
+mod liar;
+#[cfg(mvb_mutants)]
+pub mod mutants;
 mod people;
 mod profile;
 mod report;
 
+pub use profile::Kind;
 pub use report::{Broken, Failure, Report};
 
-use crate::{checks::Replayer, cluster::Cluster, sim_env::EPOCH_MS, sim_node};
+use crate::{
+    checks::{Limits, Replayer},
+    cluster::{Cluster, Machine, Program},
+    sim_env::EPOCH_MS,
+    sim_node,
+};
+use chaos::{BEAT, skew};
+use liar::Underworld;
 use mvb_actors::{env::RandomStream, view::MiningState};
 use mvb_protocol::{
     chain::{ChainStore, StoreError, Tip},
     hash::TxId,
+    mutants::without,
     numbers::Timestamp,
     transaction::Transaction,
+    validate::Sequential,
 };
 use people::People;
-use profile::{MACHINES, Profile};
+use profile::Profile;
 use std::{
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     ops::Range,
+    rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -29,41 +47,42 @@ use std::{
     time::Duration,
 };
 
-/// How often the harness acts: breaks something, repairs it, pays.
-const BEAT: Duration = Duration::from_millis(250);
-
-/// How many beats pass between two checks of every machine.
-const BEATS_PER_CHECK: u32 = 4;
-
-/// All machines must have one tip so long after the network has healed.
-const HEALING: Duration = Duration::from_secs(10);
-
 /// Every payment that can be paid must be in a block so long after mining goes on.
 const SETTLING: Duration = Duration::from_secs(60);
 
-/// How wrong a clock may be, in milliseconds. Two of them lie within the 15 seconds that a
-/// block may be ahead of the clock.
-const MOST_SKEW_MS: u64 = 6_000;
+/// And so many blocks later, beside one for each payment.
+const SETTLING_BLOCKS: u64 = 8;
+
+/// Every so many runs the whole store of a machine is verified at the end, as `mvb chain
+/// verify` does.
+const RUNS_PER_VERIFY: u64 = 8;
 
 /// Runs one seed from genesis to peace. With `aloud` every event is printed.
 ///
 /// # Errors
 /// Names the first promise broken.
-pub fn run(seed: u64, aloud: bool) -> Result<Report, Failure> {
-    let mut run = Run::new(seed, aloud);
+pub fn run(seed: u64, kind: Kind, aloud: bool) -> Result<Report, Failure> {
+    let fail = |at, broken| Failure {
+        seed,
+        kind,
+        at,
+        broken,
+    };
+    let mut run = Run::new(seed, kind, aloud).map_err(|broken| fail(Duration::ZERO, broken))?;
     let result = run.all_phases();
     let at = run.cluster.elapsed();
-    result.map_err(|broken| Failure { seed, at, broken })?;
+    result.map_err(|broken| fail(at, broken))?;
     Ok(run.report)
 }
 
-/// Runs many seeds on some threads; a run itself needs but one. A failure is handed to
-/// `on_failure` as soon as it is found; the reports of the others are in order of their seeds.
+/// Runs many seeds on some threads; a run itself needs but one. Each end is handed to
+/// `on_end` at once; the reports of runs without failure come in order of their seeds.
 pub fn run_many(
     seeds: Range<u64>,
+    kind: Kind,
     threads: usize,
     aloud: bool,
-    on_failure: &(dyn Fn(&Failure) + Sync),
+    on_end: &(dyn Fn(&Result<Report, Failure>) + Sync),
 ) -> Vec<Report> {
     let next = AtomicU64::new(seeds.start);
     let reports = Mutex::new(BTreeMap::new());
@@ -75,13 +94,11 @@ pub fn run_many(
                     if seed >= seeds.end {
                         break;
                     }
-                    match run(seed, aloud) {
-                        Ok(report) => {
-                            let mut reports =
-                                reports.lock().unwrap_or_else(PoisonError::into_inner);
-                            reports.insert(seed, report);
-                        }
-                        Err(failure) => on_failure(&failure),
+                    let end = run(seed, kind, aloud);
+                    on_end(&end);
+                    if let Ok(report) = end {
+                        let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                        reports.insert(seed, report);
                     }
                 }
             });
@@ -98,37 +115,62 @@ struct Run {
     random: RandomStream,
     cluster: Cluster,
     people: People,
+    underworld: Rc<Underworld>,
     replayer: Replayer,
     /// When each cut link works again.
     mends: BTreeMap<(usize, usize), Duration>,
     /// When each crashed machine boots again.
     boots: BTreeMap<usize, Duration>,
+    /// When each failing disk works again.
+    disks: BTreeMap<usize, Duration>,
     report: Report,
 }
 
 impl Run {
-    fn new(seed: u64, aloud: bool) -> Self {
+    fn new(seed: u64, kind: Kind, aloud: bool) -> Result<Self, Broken> {
         let random = RandomStream::new(seed, u64::MAX);
-        let profile = Profile::new(seed, &random, aloud);
-        let people = People::new(MACHINES);
-        let program = sim_node::program(people.addresses(), profile.cluster.miners);
+        let profile = Profile::new(seed, kind, &random, aloud);
+        let people = People::new(profile.nodes, profile.shared_key);
+        let underworld = Rc::new(Underworld {
+            tricks: profile.tricks.clone(),
+            machines: RefCell::default(),
+            people: People::new(profile.nodes, profile.shared_key),
+            peace: Cell::new(false),
+            next_flaw: Cell::new(seed as usize % 1_024),
+            played: RefCell::default(),
+        });
+        let honest = sim_node::program(people.addresses(), profile.config.clone());
+        let lying = liar::program(underworld.clone());
+        let nodes = profile.nodes;
+        let program: Program = Rc::new(move |machine, env| {
+            if machine < nodes {
+                honest(machine, env)
+            } else {
+                lying(machine, env)
+            }
+        });
         let cluster = Cluster::new(profile.cluster.clone(), program);
-        for machine in cluster.machines() {
-            machine.skew_ms.set(skew(&random));
+        for machine in &cluster.machines()[..nodes] {
+            machine.skew_ms.set(skew(&random, profile.skew_ms));
+            underworld.machines.borrow_mut().push(machine.clone());
         }
-        Self {
-            replayer: Replayer::new(profile.cluster.params.clone()),
+        without(|| history::write(&cluster.machines()[..nodes], &profile, &people.addresses()))?;
+        Ok(Self {
+            replayer: Replayer::new(profile.cluster.params.clone(), people.addresses()),
             report: Report {
                 seed,
+                kind: profile.kind.name(),
                 ..Report::default()
             },
             mends: BTreeMap::new(),
             boots: BTreeMap::new(),
+            disks: BTreeMap::new(),
             profile,
             random,
             cluster,
             people,
-        }
+            underworld,
+        })
     }
 
     fn all_phases(&mut self) -> Result<(), Broken> {
@@ -141,52 +183,13 @@ impl Run {
         self.finish()
     }
 
-    /// Everything goes wrong, and people pay all the same.
-    fn chaos(&mut self) -> Result<(), Broken> {
-        self.cluster.weather().loss.set(self.profile.loss);
-        self.cluster.weather().doubled.set(self.profile.doubled);
-        let mut beat = 0;
-        while self.cluster.elapsed() < self.profile.chaos {
-            self.advance(BEAT)?;
-            self.repair_what_is_due();
-            if self.happens(self.profile.partitions) {
-                self.split();
-            }
-            if self.happens(self.profile.crashes) {
-                self.crash_one();
-            }
-            if self.happens(self.profile.clock_jumps) {
-                let machine = self.any_machine();
-                self.cluster.note(machine, "clock jumps");
-                self.cluster.machines()[machine]
-                    .skew_ms
-                    .set(skew(&self.random));
-                self.report.clock_jumps += 1;
-            }
-            self.people_pay()?;
-            beat += 1;
-            if beat % BEATS_PER_CHECK == 0 {
-                self.check_all()?;
-            }
-        }
-        Ok(())
-    }
-
     /// The network works again and nobody mines: all machines must come to one tip, the
     /// best that any of them has.
     fn heal(&mut self) -> Result<(), Broken> {
         self.cluster.set_mining(false);
-        self.cluster.weather().loss.set(0.0);
-        self.cluster.weather().doubled.set(0.0);
-        self.cluster.set_latency(Duration::from_millis(100));
-        for link in std::mem::take(&mut self.mends).into_keys() {
-            self.cluster.mend(link.0, link.1);
-        }
-        for machine in std::mem::take(&mut self.boots).into_keys() {
-            self.cluster.boot(machine);
-        }
+        self.repair_everything();
         if self.profile.wallets_end {
-            for machine in self.cluster.machines() {
+            for machine in self.nodes() {
                 machine.outbox.clear();
                 machine.journal.lock().disconnected.clear();
             }
@@ -197,16 +200,36 @@ impl Run {
 
     /// Mining goes on, until no payment that can be paid waits.
     fn settle(&mut self) -> Result<(), Broken> {
-        let start = self.cluster.elapsed();
+        let (start, from) = (self.cluster.elapsed(), best_of(&self.tips()?));
+        let before = self.blocks_found();
+        // The smallest blocks hold little more than one payment.
+        let blocks = SETTLING_BLOCKS + without(|| self.waiting())?.len() as u64;
         self.cluster.set_mining(true);
         loop {
-            let waiting = self.waiting()?;
-            self.report.settled_after = self.cluster.elapsed() - start;
-            if waiting.is_empty() {
+            let waiting = without(|| self.waiting())?;
+            let ready = self.ready();
+            let took = self.cluster.elapsed() - start;
+            self.report.settled_after = took;
+            if waiting.is_empty() && ready.is_empty() {
                 break;
             }
-            if self.report.settled_after > SETTLING {
+            // Liars may have made blocks so hard that a minute sees none.
+            let height = best_of(&self.tips()?).height.0;
+            let is_long_over = took > 20 * SETTLING;
+            let is_over = took > SETTLING && height >= from.height.0 + blocks;
+            if !waiting.is_empty() && (is_over || is_long_over) {
                 return Err(Broken::Unpaid { waiting });
+            }
+            let found = self.blocks_found();
+            let had_its_turn = |machine: usize| found[machine] >= before[machine] + 2;
+            let mut stuck = ready.into_iter();
+            if let Some((machine, ready)) = stuck.find(|(machine, _)| had_its_turn(*machine))
+                && is_over
+            {
+                return Err(Broken::Stuck { machine, ready });
+            }
+            if is_long_over {
+                break;
             }
             self.advance(4 * BEAT)?;
         }
@@ -220,36 +243,59 @@ impl Run {
         let start = self.cluster.elapsed();
         loop {
             let tips = self.tips()?;
-            let best = tips.iter().fold(tips[0], |best, tip| {
-                if tip.is_better_than(&best) {
-                    *tip
-                } else {
-                    best
-                }
-            });
+            let best = without(|| self.goal(&tips));
             let took = self.cluster.elapsed() - start;
-            let agreed = tips.iter().all(|tip| *tip == best);
+            let agreed = self.have_agreed(&tips, best);
             if agreed && self.not_at_work(best).is_none() {
                 // What was under way when the mining stopped may still arrive.
                 self.advance(BEAT)?;
-                if self.tips()?.iter().all(|tip| *tip == best) {
+                if self.have_agreed(&self.tips()?, best) {
                     return Ok(took);
                 }
             }
-            if took > HEALING {
+            if took > self.profile.healing {
                 return Err(match self.not_at_work(best) {
-                    Some((machine, doing)) if agreed => Broken::Idle { machine, doing },
-                    _ => Broken::Diverged { tips },
+                    Some((machine, doing)) if agreed => Broken::Idle {
+                        after: self.profile.healing,
+                        machine,
+                        doing,
+                    },
+                    _ => Broken::Diverged {
+                        after: self.profile.healing,
+                        tips,
+                    },
                 });
             }
             self.advance(BEAT)?;
         }
     }
 
+    /// What all machines are to agree on: the best tip, or where there are liars the best of
+    /// those who serve others. A branch that liars have shown to nobody but wallets, and now
+    /// keep to themselves, is for nobody else to have.
+    fn goal(&self, tips: &[Tip]) -> Tip {
+        let serving = match self.profile.tricks.is_empty() {
+            true => tips.len(),
+            false => self.profile.cluster.miners,
+        };
+        best_of(&tips[..serving])
+    }
+
+    fn have_agreed(&self, tips: &[Tip], goal: Tip) -> bool {
+        let mut tips = tips.iter().enumerate();
+        tips.all(|(number, tip)| *tip == goal || self.is_ahead(number, *tip, goal))
+    }
+
+    /// Whether a machine is a wallet that liars have shown something better.
+    fn is_ahead(&self, number: usize, tip: Tip, goal: Tip) -> bool {
+        let is_wallet = number >= self.profile.cluster.miners;
+        is_wallet && !self.profile.tricks.is_empty() && without(|| tip.is_better_than(&goal))
+    }
+
     /// A machine that does not show `tip`, or whose miner neither searches for the block
     /// after it nor waits for payments; and what it does instead.
     fn not_at_work(&self, tip: Tip) -> Option<(usize, String)> {
-        let machines = self.cluster.machines().iter().enumerate();
+        let machines = self.nodes().iter().enumerate();
         machines
             .filter_map(|(number, machine)| {
                 let view = machine.view()?;
@@ -260,7 +306,8 @@ impl Run {
                     MiningState::Off => number >= self.profile.cluster.miners,
                     MiningState::Listening | MiningState::CatchingUp => false,
                 };
-                (shown != tip || !works).then(|| (number, format!("{shown:?}, {mining:?}")))
+                let shows = shown == tip || self.is_ahead(number, shown, tip);
+                (!shows || !works).then(|| (number, format!("{shown:?}, {mining:?}")))
             })
             .next()
     }
@@ -269,7 +316,7 @@ impl Run {
     /// they are too few for a block.
     fn waiting(&self) -> Result<Vec<TxId>, Broken> {
         let mut remembered: BTreeMap<TxId, Arc<Transaction>> = BTreeMap::new();
-        for machine in self.cluster.machines() {
+        for machine in self.nodes() {
             for payment in machine.outbox.payments() {
                 remembered.insert(payment.id(), payment);
             }
@@ -287,9 +334,32 @@ impl Run {
         })
     }
 
+    /// How many blocks each machine has found since its boot.
+    fn blocks_found(&self) -> Vec<u64> {
+        let found = |machine: &Rc<Machine>| Some(machine.view()?.mining.borrow().blocks_found);
+        let nodes = self.nodes().iter();
+        nodes.map(|machine| found(machine).unwrap_or(0)).collect()
+    }
+
+    /// The miners whose mempools hold payments enough for a block, each with how many.
+    fn ready(&self) -> Vec<(usize, usize)> {
+        let needed = self.profile.cluster.params.block_size.saturating_sub(1) as usize;
+        let miners = self.nodes()[..self.profile.cluster.miners].iter();
+        let ready = |machine: &Rc<Machine>| Some(machine.view()?.mempool.borrow().ready);
+        miners
+            .enumerate()
+            .map(|(number, machine)| (number, ready(machine).unwrap_or(0)))
+            .filter(|(_, ready)| *ready >= needed.max(1))
+            .collect()
+    }
+
     fn finish(&mut self) -> Result<(), Broken> {
+        self.verify_a_store()?;
         let report = &mut self.report;
-        for machine in self.cluster.machines() {
+        for (trick, times) in self.underworld.played.borrow().iter() {
+            *report.faults.entry(trick).or_default() += times;
+        }
+        for machine in &self.cluster.machines()[..self.profile.nodes] {
             let journal = machine.journal.lock();
             report.reorgs += journal.reorgs;
             report.deepest_reorg = report.deepest_reorg.max(journal.deepest_reorg);
@@ -301,7 +371,10 @@ impl Run {
         for id in self.people.made().keys() {
             report.confirmed += usize::from(chain.transaction(id)?.is_some());
         }
-        report.disturbed = self.cluster.weather().disturbed.get();
+        let disturbed = self.cluster.weather().disturbed.get();
+        if disturbed > 0 {
+            report.faults.insert("datagrams lost or doubled", disturbed);
+        }
         (report.trace, report.events) = self.cluster.trace();
         Ok(())
     }
@@ -311,96 +384,61 @@ impl Run {
         result.map_err(|what| Broken::Ended { what })
     }
 
+    /// Checks what must hold at any moment, on every machine.
     fn check_all(&mut self) -> Result<(), Broken> {
-        for (number, machine) in self.cluster.machines().iter().enumerate() {
-            self.replayer
-                .check(machine)
-                .map_err(|violation| Broken::Unsafe {
-                    machine: number,
-                    violation: Box::new(violation),
-                })?;
+        let elapsed = u64::try_from(self.cluster.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ahead = self.profile.cluster.params.max_future_ms() + self.profile.skew_ms;
+        let limits = Limits {
+            latest: Timestamp(EPOCH_MS + elapsed + ahead),
+            mempool_bytes: self.profile.config.mempool_bytes,
+            pins: self.profile.config.pinned,
+        };
+        let nodes = &self.cluster.machines()[..self.profile.nodes];
+        for (number, machine) in nodes.iter().enumerate() {
+            let checked = without(|| self.replayer.check(machine, &limits));
+            checked.map_err(|violation| Broken::Unsafe {
+                machine: number,
+                violation: Box::new(violation),
+            })?;
         }
         Ok(())
     }
 
+    /// Once in a while, a machine's store is verified the way its owner would.
+    fn verify_a_store(&self) -> Result<(), Broken> {
+        if !self.report.seed.is_multiple_of(RUNS_PER_VERIFY) {
+            return Ok(());
+        }
+        let disk = &self.cluster.machines()[0].disk;
+        let report = without(|| disk.verify(&Sequential, &mut |_, _| {}))?;
+        match report.difference {
+            Some(difference) => Err(Broken::Ended {
+                what: format!("verifying the store of n0: {difference}"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The honest machines.
+    fn nodes(&self) -> &[Rc<Machine>] {
+        &self.cluster.machines()[..self.profile.nodes]
+    }
+
     fn tips(&self) -> Result<Vec<Tip>, StoreError> {
-        let machines = self.cluster.machines().iter();
+        let machines = self.nodes().iter();
         machines
             .map(|machine| machine.disk.snapshot()?.tip())
             .collect()
     }
-
-    fn people_pay(&mut self) -> Result<(), Broken> {
-        let elapsed = u64::try_from(self.cluster.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let timestamp = Timestamp(EPOCH_MS + elapsed);
-        let genesis = self.profile.cluster.params.genesis_id();
-        for number in 0..MACHINES {
-            if !self.cluster.is_up(number) || !self.happens(self.profile.payments) {
-                continue;
-            }
-            let machine = self.cluster.machines()[number].clone();
-            let paid = self
-                .people
-                .pay(number, &machine, genesis, timestamp, &self.random)?;
-            if let Some(id) = paid {
-                self.cluster.note(number, &format!("pays {id:.8}"));
-            }
-        }
-        Ok(())
-    }
-
-    fn repair_what_is_due(&mut self) {
-        let now = self.cluster.elapsed();
-        let due: Vec<_> = self.mends.extract_if(.., |_, at| *at <= now).collect();
-        for ((from, to), _) in due {
-            self.cluster.mend(from, to);
-        }
-        let due: Vec<_> = self.boots.extract_if(.., |_, at| *at <= now).collect();
-        for (machine, _) in due {
-            self.cluster.boot(machine);
-        }
-    }
-
-    /// Splits the network in two for some seconds, one time in three in one direction only.
-    fn split(&mut self) {
-        let until =
-            self.cluster.elapsed() + Duration::from_millis(1_000 + self.random.below(14_000));
-        let half = 1 + self.random.below((1 << MACHINES) - 2);
-        let one_way = self.random.below(3) == 0;
-        let inside = |machine: usize| half & (1 << machine) != 0;
-        for from in 0..MACHINES {
-            for to in 0..MACHINES {
-                if from != to && inside(from) != inside(to) && (inside(from) || !one_way) {
-                    self.cluster.cut(from, to);
-                    let mend = self.mends.entry((from, to)).or_insert(until);
-                    *mend = until.max(*mend);
-                }
-            }
-        }
-        self.report.partitions += 1;
-    }
-
-    fn crash_one(&mut self) {
-        let machine = self.any_machine();
-        if !self.cluster.is_up(machine) {
-            return;
-        }
-        self.cluster.crash(machine);
-        let off = Duration::from_millis(self.random.below(8_000));
-        self.boots.insert(machine, self.cluster.elapsed() + off);
-        self.report.crashes += 1;
-    }
-
-    fn any_machine(&self) -> usize {
-        self.random.below(MACHINES as u64) as usize
-    }
-
-    fn happens(&self, share: f64) -> bool {
-        self.random.unit() < share
-    }
 }
 
-/// An error for a clock, either way.
-fn skew(random: &RandomStream) -> i64 {
-    random.below(2 * MOST_SKEW_MS) as i64 - MOST_SKEW_MS as i64
+/// The best of some tips.
+fn best_of(tips: &[Tip]) -> Tip {
+    tips.iter().fold(tips[0], |best, tip| {
+        if tip.is_better_than(&best) {
+            *tip
+        } else {
+            best
+        }
+    })
 }

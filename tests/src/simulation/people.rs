@@ -1,5 +1,6 @@
 //! The people who use a simulated network: one on each machine, with a key, who now and
-//! then pay each other real, signed payments out of what their own node has confirmed.
+//! then pay each other real, signed payments out of what their own node has confirmed. Two of
+//! them may share a key, and some reuse a sequence; then only one of their payments can win.
 
 use crate::cluster::Machine;
 use mvb_actors::env::RandomStream;
@@ -24,10 +25,16 @@ pub struct People {
 }
 
 impl People {
-    /// One person a machine. Their keys are the same in every run.
-    pub fn new(machines: usize) -> Self {
+    /// One person a machine. Their keys are the same in every run; if `shares`, the last one
+    /// uses the first one's.
+    pub fn new(machines: usize, shares: bool) -> Self {
         let keys = (0..machines)
             .map(|machine| {
+                let machine = if shares && machine + 1 == machines {
+                    0
+                } else {
+                    machine
+                };
                 let secret = sha256(&[b"simulated person", &machine.to_be_bytes()]);
                 let key = SecretKey::from_bytes(Curve::P256, &secret)
                     .expect("one hash in 2^32 is outside the curve's order, and not these");
@@ -46,13 +53,19 @@ impl People {
         self.keys.iter().map(|(_, address)| *address).collect()
     }
 
+    /// Everybody's keys and addresses.
+    pub fn keys(&self) -> &[(SecretKey, Address)] {
+        &self.keys
+    }
+
     /// Every payment made so far.
     pub fn made(&self) -> &BTreeMap<TxId, Arc<Transaction>> {
         &self.made
     }
 
     /// The person on a machine pays somebody, if the confirmed balance less the pending
-    /// payments allows it. The payment waits in the machine's outbox from then on.
+    /// payments allows it. The payment waits in the machine's outbox from then on. One that
+    /// `reuses` takes the account's sequence though another payment with it may wait.
     ///
     /// # Errors
     /// When the machine's store cannot be read.
@@ -63,6 +76,7 @@ impl People {
         genesis: GenesisId,
         timestamp: Timestamp,
         random: &RandomStream,
+        reuses: bool,
     ) -> Result<Option<TxId>, StoreError> {
         let (key, address) = &self.keys[number];
         let chain = machine.disk.snapshot()?;
@@ -70,7 +84,9 @@ impl People {
         let mut sequence = account.sequence;
         let mut pending = 0;
         for payment in machine.outbox.payments() {
-            sequence = sequence.max(Sequence(payment.sequence.0 + 1));
+            if !reuses && payment.from() == *address {
+                sequence = sequence.max(Sequence(payment.sequence.0 + 1));
+            }
             if chain.transaction(&payment.id())?.is_none() {
                 pending += payment.amount.units() + payment.fee.units();
             }
@@ -95,5 +111,24 @@ impl People {
         self.made.insert(id, payment.clone());
         machine.outbox.push(payment);
         Ok(Some(id))
+    }
+
+    /// A payment that a thief of the key makes: of one unit, without much of a fee.
+    pub fn worthless(
+        &self,
+        key: &SecretKey,
+        to: Address,
+        genesis: GenesisId,
+        sequence: Sequence,
+    ) -> Transaction {
+        Payment {
+            genesis,
+            to,
+            amount: Amount::from_units(1),
+            fee: Amount::from_units(1),
+            sequence,
+            timestamp: Timestamp(0),
+        }
+        .sign(key)
     }
 }

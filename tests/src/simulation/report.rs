@@ -1,19 +1,21 @@
 //! What comes out of a run: its figures, or the promise that it broke and how to see that
 //! again.
 
-use super::{HEALING, SETTLING};
+use super::{Kind, SETTLING};
 use crate::checks::Violation;
 use mvb_protocol::{
     chain::{StoreError, Tip},
     hash::TxId,
 };
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// What a run that held all promises did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The seed.
     pub seed: u64,
+    /// The sort of faults it leant to.
+    pub kind: &'static str,
     /// A hash over everything that happened, in order and with times.
     pub trace: String,
     /// How many events that were.
@@ -24,14 +26,8 @@ pub struct Report {
     pub reorgs: u64,
     /// The most blocks that one of them took back.
     pub deepest_reorg: usize,
-    /// Power cuts.
-    pub crashes: u64,
-    /// Partitions.
-    pub partitions: u64,
-    /// Jumps of clocks.
-    pub clock_jumps: u64,
-    /// Lost and doubled datagrams.
-    pub disturbed: u64,
+    /// How often each kind of fault struck.
+    pub faults: BTreeMap<&'static str, u64>,
     /// Payments made.
     pub payments: usize,
     /// Of these, how many the final chain holds.
@@ -47,6 +43,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// The profile that was asked for.
+    pub kind: Kind,
     /// When, in simulated time.
     pub at: Duration,
     /// Which promise.
@@ -76,18 +74,30 @@ pub enum Broken {
         violation: Box<Violation>,
     },
     /// The machines did not agree in time.
-    #[error("no agreement {HEALING:?} after healing: {tips:?}")]
+    #[error("no agreement {after:?} after healing: {tips:?}")]
     Diverged {
+        /// How long they had.
+        after: Duration,
         /// Each machine's tip.
         tips: Vec<Tip>,
     },
     /// A machine does not work on what all agree on.
-    #[error("n{machine} is not at work {HEALING:?} after healing: {doing}")]
+    #[error("n{machine} is not at work {after:?} after healing: {doing}")]
     Idle {
+        /// How long it had.
+        after: Duration,
         /// The machine.
         machine: usize,
         /// What it shows instead.
         doing: String,
+    },
+    /// A mempool holds payments that it calls ready, and no block ever takes them.
+    #[error("{SETTLING:?} after mining went on n{machine} still calls {ready} payments ready")]
+    Stuck {
+        /// The machine.
+        machine: usize,
+        /// How many.
+        ready: usize,
     },
     /// Payments that can be paid are in no block.
     #[error("{SETTLING:?} after mining went on {} payments still wait, the first {}", waiting.len(), waiting[0])]
@@ -99,11 +109,17 @@ pub enum Broken {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, at, broken } = self;
+        let Self {
+            seed,
+            kind,
+            at,
+            broken,
+        } = self;
         writeln!(f, "seed {seed} failed after {at:?}: {broken}")?;
         write!(
             f,
-            "  replay just it: cargo run -p mvb-tests --bin simulate -- --from {seed} --seeds 1 --aloud"
+            "  replay just it: cargo run -p mvb-tests --bin simulate -- --from {seed} --seeds 1 --profile {} --aloud",
+            kind.name()
         )
     }
 }
