@@ -17,6 +17,8 @@ mod numbers;
 mod random;
 #[path = "support/read.rs"]
 mod read;
+#[path = "properties/signatures.rs"]
+mod signatures;
 #[path = "properties/trees.rs"]
 mod trees;
 
@@ -51,6 +53,18 @@ fn a_reorg_equals_a_replay_from_genesis_and_the_simple_ledger() {
         total.refused,
         total.payments
     );
+}
+
+/// Tags 02 to 07, high s, wrong lengths, numbers at every edge and random damage.
+#[test]
+fn two_libraries_say_the_same_of_every_signature() {
+    let signed = signatures::signed(4);
+    let accepted = std::cell::Cell::new(0);
+    each_seed(1_000, |seed| {
+        let is_right = signatures::both_libraries_say_the_same(seed, &signed);
+        accepted.set(accepted.get() + usize::from(is_right));
+    });
+    assert!((50..500).contains(&accepted.get()), "{}", accepted.get());
 }
 
 #[test]

@@ -45,7 +45,8 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 ];
 
 /// All that `protocol` needs: hashes, signatures, wide integers, the codec.
-const PROTOCOL_USES: [&str; 10] = [
+const PROTOCOL_USES: [&str; 11] = [
+    "aws-lc-rs",
     "p256",
     "p384",
     "p521",
