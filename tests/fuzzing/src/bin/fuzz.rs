@@ -1,8 +1,10 @@
 //! The fuzz targets at length, on stable Rust:
 //!
-//!     cargo run --release -p mvb-fuzzing --bin fuzz -- --executions 1000000 [--seed S] [TARGET…]
-//!     cargo run --release -p mvb-fuzzing --bin fuzz -- --input FILE TARGET
-//!     cargo run --release -p mvb-fuzzing --bin fuzz -- --export FOLDER [TARGET…]
+//! ```text
+//! cargo run --release -p mvb-fuzzing --bin fuzz -- --executions 1000000 [--seed S] [TARGET…]
+//! cargo run --release -p mvb-fuzzing --bin fuzz -- --input FILE TARGET
+//! cargo run --release -p mvb-fuzzing --bin fuzz -- --export FOLDER [TARGET…]
+//! ```
 //!
 //! The last writes the seeds into files, for libFuzzer to begin with.
 //!
