@@ -24,7 +24,7 @@ use mvb_protocol::{
     chain::{ChangeSet, StoreError, Tip},
     mutant,
 };
-use pipeline::{Pipeline, Request};
+use pipeline::{Origin, Pipeline, Request};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -67,6 +67,7 @@ impl ChainManager {
             payments: block.map_or(0, |block| block.transactions.len()),
             reorgs: 0,
             deepest_reorg: 0,
+            blocks_found: 0,
         };
         env.view.chain.send_replace(view.clone());
         Ok(Self {
@@ -87,7 +88,7 @@ impl Handler<SubmitBlock> for ChainManager {
     type Result = ResponseFuture<Result<Tip, ChainError>>;
 
     fn handle(&mut self, message: SubmitBlock, ctx: &mut Self::Context) -> Self::Result {
-        let connected = self.take_in(vec![message.block], ctx);
+        let connected = self.take_in(vec![message.block], Origin::Miner, ctx);
         Box::pin(async move { Ok(connected.await?.tip) })
     }
 }
@@ -96,7 +97,7 @@ impl Handler<ConnectBranch> for ChainManager {
     type Result = ResponseFuture<Result<BranchConnected, ChainError>>;
 
     fn handle(&mut self, message: ConnectBranch, ctx: &mut Self::Context) -> Self::Result {
-        self.take_in(message.blocks, ctx)
+        self.take_in(message.blocks, Origin::Peers, ctx)
     }
 }
 
@@ -106,10 +107,15 @@ impl ChainManager {
     fn take_in(
         &mut self,
         branch: Vec<Arc<Block>>,
+        origin: Origin,
         ctx: &mut Context<Self>,
     ) -> LocalBoxFuture<'static, Result<BranchConnected, ChainError>> {
         let (asker, outcome) = oneshot::channel();
-        self.pipeline.push(Request { branch, asker });
+        self.pipeline.push(Request {
+            branch,
+            origin,
+            asker,
+        });
         self.advance(ctx);
         Box::pin(async move {
             match outcome.await {
@@ -178,7 +184,7 @@ impl ChainManager {
         if let Some(changes) = changes {
             let tip = changes.tip;
             let connected = BranchConnected { tip, rejected };
-            self.pipeline.adopt(changes, connected, request.asker);
+            self.pipeline.adopt(changes, connected, request);
             self.tell_miner(BestChanged::Validated {
                 tip,
                 ahead: self.pipeline.ahead().clone(),
@@ -206,8 +212,10 @@ impl ChainManager {
     ) {
         match result {
             Ok(()) => {
+                let written = self.pipeline.written();
+                self.view.blocks_found += written.found_here;
                 self.announce(changes);
-                for (asker, connected) in self.pipeline.written() {
+                for (asker, connected) in written.waiting {
                     drop(asker.send(Ok(connected)));
                 }
             }

@@ -299,7 +299,6 @@ impl Handler<NonceFound> for Miner {
                 .into_actor(self)
                 .map(|outcome, miner, ctx| match outcome {
                     Ok(Ok(tip)) => {
-                        miner.view.blocks_found += 1;
                         tracing::info!(height = %tip.height, id = %tip.id, "mined a block");
                     }
                     // The new job is on its way already if another block came first.

@@ -41,6 +41,8 @@ pub struct ChainView {
     pub reorgs: u64,
     /// The deepest reorg of this run, in blocks disconnected.
     pub deepest_reorg: u64,
+    /// The blocks that this run has found and had adopted.
+    pub blocks_found: u64,
 }
 
 /// The mempool.
@@ -100,8 +102,6 @@ pub struct MiningView {
     pub state: MiningState,
     /// Headers a second, over the last few seconds.
     pub hashes_per_second: f64,
-    /// The blocks this run has found and had adopted.
-    pub blocks_found: u64,
     /// The expected work of the block it searches.
     pub block_work: Work,
 }
@@ -165,6 +165,7 @@ impl View {
             payments: 0,
             reorgs: 0,
             deepest_reorg: 0,
+            blocks_found: 0,
         };
         Self {
             chain: watch::Sender::new(chain),

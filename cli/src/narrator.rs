@@ -67,7 +67,7 @@ impl Narrator {
             told: Told {
                 tip: seen.chain.tip.id,
                 reorgs: seen.chain.reorgs,
-                blocks_found: seen.mining.blocks_found,
+                blocks_found: seen.chain.blocks_found,
                 tip_at: None,
                 mining: MiningState::Off,
                 rate_at: Duration::ZERO,
@@ -165,12 +165,12 @@ impl Narrator {
         if seen.chain.tip.id == self.told.tip || early || seen.peers.sync.is_some() {
             return None;
         }
-        let mined = seen.mining.blocks_found - self.told.blocks_found;
+        let mined = seen.chain.blocks_found - self.told.blocks_found;
         let reorged = seen.chain.reorgs > self.told.reorgs;
         self.told.tip = seen.chain.tip.id;
         self.told.tip_at = Some(elapsed);
         self.told.reorgs = seen.chain.reorgs;
-        self.told.blocks_found = seen.mining.blocks_found;
+        self.told.blocks_found = seen.chain.blocks_found;
         let event = TipEvent {
             height: seen.chain.tip.height,
             tip: seen.chain.tip.id,

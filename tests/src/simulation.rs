@@ -336,7 +336,7 @@ impl Run {
 
     /// How many blocks each machine has found since its boot.
     fn blocks_found(&self) -> Vec<u64> {
-        let found = |machine: &Rc<Machine>| Some(machine.view()?.mining.borrow().blocks_found);
+        let found = |machine: &Rc<Machine>| Some(machine.view()?.chain.borrow().blocks_found);
         let nodes = self.nodes().iter();
         nodes.map(|machine| found(machine).unwrap_or(0)).collect()
     }

@@ -21,10 +21,21 @@ const MOST_BYTES: usize = 32 << 20;
 /// Who waits to hear what became of a branch.
 pub type Asker = oneshot::Sender<Result<BranchConnected, ChainError>>;
 
+/// Where a branch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This node's miner.
+    Miner,
+    /// The network.
+    Peers,
+}
+
 /// A branch and who handed it in.
 pub struct Request {
     /// Its blocks, the lowest first.
     pub branch: Vec<Arc<Block>>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Who waits for the outcome.
     pub asker: Asker,
 }
@@ -48,9 +59,19 @@ struct Judging {
 }
 
 struct Step {
+    origin: Origin,
     asker: Asker,
     connected: BranchConnected,
     bytes: usize,
+}
+
+/// What the store has synced.
+#[derive(Default)]
+pub struct Written {
+    /// How many of its blocks this node's miner has found.
+    pub found_here: u64,
+    /// Who waits to hear of it.
+    pub waiting: Vec<(Asker, BranchConnected)>,
 }
 
 impl Pipeline {
@@ -91,10 +112,11 @@ impl Pipeline {
     }
 
     /// A branch was found better: it is to be written, and who waits for it is told then.
-    pub fn adopt(&mut self, changes: Arc<ChangeSet>, connected: BranchConnected, asker: Asker) {
+    pub fn adopt(&mut self, changes: Arc<ChangeSet>, connected: BranchConnected, from: Request) {
         let blocks = changes.connect.iter();
         self.steps.push_back(Step {
-            asker,
+            origin: from.origin,
+            asker: from.asker,
             connected,
             bytes: blocks.map(|block| block.block.size()).sum(),
         });
@@ -112,12 +134,17 @@ impl Pipeline {
         Some(changes)
     }
 
-    /// The store has written and synced what it was given: gives back who waits for it.
-    pub fn written(&mut self) -> Vec<(Asker, BranchConnected)> {
+    /// The store has written and synced what it was given: says who waits for it.
+    pub fn written(&mut self) -> Written {
         let count = std::mem::take(&mut self.writing);
         self.ahead.written(count);
-        let done = self.steps.drain(..count);
-        done.map(|step| (step.asker, step.connected)).collect()
+        let mut written = Written::default();
+        for step in self.steps.drain(..count) {
+            // What the miner hands in is one block.
+            written.found_here += u64::from(step.origin == Origin::Miner);
+            written.waiting.push((step.asker, step.connected));
+        }
+        written
     }
 
     /// The store could not write: takes back every step, for each stands on the one before

@@ -137,7 +137,7 @@ impl MiningEvent {
             missing,
             hashes_per_second: rate,
             seconds_per_block: Some(expected).filter(|seconds| seconds.is_finite()),
-            blocks_found: seen.mining.blocks_found,
+            blocks_found: seen.chain.blocks_found,
             peers: seen.peers.peers.len(),
             waiting_payments: seen.mempool.waiting,
             payments,

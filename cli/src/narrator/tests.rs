@@ -18,6 +18,7 @@ fn seen() -> Seen {
         payments: 0,
         reorgs: 0,
         deepest_reorg: 0,
+        blocks_found: 0,
     };
     Seen {
         chain,
@@ -71,7 +72,7 @@ fn a_miner_tells_what_it_waits_for_and_what_it_found() {
         ["mining block 1 with 0 payments at 18.4 MH/s, about 3.6 s a block (no other miner heard)"]
     );
     now.chain.tip = block(1);
-    now.mining.blocks_found = 1;
+    now.chain.blocks_found = 1;
     now.mining.state = MiningState::WaitingForPayments { missing: 1 };
     now.peers.peers.push(peer(1));
     assert_eq!(

@@ -126,6 +126,8 @@ async fn the_miner_hears_of_a_block_before_it_is_synced_and_everybody_else_after
         held.write().await;
         assert_eq!(held.announced(), [(one.tip().id, 1)]);
         assert_eq!(*outcome.borrow(), Some(Ok(one.tip())));
+        // Whoever sees the tip sees at the same moment that it was found here.
+        assert_eq!(held.fixture.world.env.view.chain.borrow().blocks_found, 1);
         assert_eq!(held.best().len(), 1);
     })
     .await;
@@ -181,6 +183,7 @@ async fn a_better_branch_replaces_blocks_that_are_not_synced_yet_in_a_step_of_it
         ];
         assert_eq!(held.announced(), steps);
         assert_eq!(held.fixture.changes.borrow()[2].disconnected.len(), 2);
+        assert_eq!(held.fixture.world.env.view.chain.borrow().blocks_found, 3);
         assert_eq!(*outcome.borrow(), Some(Ok(next.tip())));
         assert_eq!(held.fixture.world.tip(), next.tip());
     })

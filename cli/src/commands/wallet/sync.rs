@@ -171,6 +171,7 @@ mod tests {
                 payments: 0,
                 reorgs: 0,
                 deepest_reorg: 0,
+                blocks_found: 0,
             },
             mempool: MempoolView::default(),
             peers,
