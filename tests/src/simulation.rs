@@ -204,8 +204,6 @@ impl Run {
         let before = self.blocks_found();
         // The smallest blocks hold little more than one payment.
         let blocks = SETTLING_BLOCKS + without(|| self.waiting())?.len() as u64;
-        // A moving target that liars have driven up takes longer to come down than a run lasts.
-        let may_be_out_of_reach = self.profile.cluster.params.target_block_seconds > 0;
         self.cluster.set_mining(true);
         loop {
             let waiting = without(|| self.waiting())?;
@@ -219,7 +217,8 @@ impl Run {
             let height = best_of(&self.tips()?).height.0;
             let is_long_over = took > 20 * SETTLING;
             let is_over = took > SETTLING && height >= from.height.0 + blocks;
-            if !waiting.is_empty() && (is_over || is_long_over && !may_be_out_of_reach) {
+            let is_lost = is_over || is_long_over && !self.searches_in_vain();
+            if !waiting.is_empty() && is_lost {
                 return Err(Broken::Unpaid { waiting });
             }
             let found = self.blocks_found();
@@ -238,6 +237,19 @@ impl Run {
         self.cluster.set_mining(false);
         self.agree()?;
         self.check_all()
+    }
+
+    /// Whether miners search for a block that may be out of their reach: a moving target that
+    /// liars have driven up takes longer to come down than a run lasts.
+    fn searches_in_vain(&self) -> bool {
+        let moves = self.profile.cluster.params.target_block_seconds > 0;
+        let searches = |machine: &Rc<Machine>| {
+            let view = machine.view();
+            view.is_some_and(|view| {
+                matches!(view.mining.borrow().state, MiningState::Searching { .. })
+            })
+        };
+        moves && self.nodes().iter().any(searches)
     }
 
     /// Runs until all machines have one tip and work on it.
