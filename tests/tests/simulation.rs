@@ -4,7 +4,7 @@
 use mvb_tests::simulation::{Kind, run, run_many};
 use std::sync::Mutex;
 
-const SEEDS: std::ops::Range<u64> = 0..24;
+const SEEDS: std::ops::Range<u64> = 0..50;
 
 #[test]
 fn networks_under_partitions_and_crashes_agree_and_lose_nothing() {
@@ -50,7 +50,19 @@ fn a_whole_run_repeats_by_its_seed() {
 }
 
 /// Seeds that once found a fault, each with what it was.
-const FOUND: [(u64, Kind, &str); 2] = [
+const FOUND: [(u64, Kind, &str); 6] = [
+    (
+        300,
+        Kind::Eclipse,
+        "peers who withheld what they had announced kept a miner from mining",
+    ),
+    (301, Kind::Eclipse, "the same"),
+    (
+        400,
+        Kind::Payments,
+        "tiny blocks: the simulator waited for fewer of them than there were payments",
+    ),
+    (424, Kind::Payments, "the same"),
     (
         5_146,
         Kind::Storm,
