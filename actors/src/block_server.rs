@@ -153,6 +153,7 @@ impl Handler<SessionEnded> for BlockServer {
 
     fn handle(&mut self, message: SessionEnded, _: &mut Self::Context) {
         self.sessions.remove(message.0);
+        self.publish();
     }
 }
 
@@ -190,6 +191,12 @@ impl BlockServer {
                     server.do_send(SessionEnded(id));
                 }))
             });
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let open = self.sessions.len() as u64;
+        self.env.view.counters.open_sessions.set(open);
     }
 }
 

@@ -14,6 +14,7 @@ mod tests;
 use crate::{
     env::Env,
     messages::{BestChanged, BranchConnected, ChainError, ConnectBranch, SubmitBlock, TipChanged},
+    seen_blocks::SeenBlocks,
     view::ChainView,
 };
 use actix::prelude::*;
@@ -22,6 +23,7 @@ use judge::{InvalidBlocks, Judge, Judgement};
 use mvb_protocol::{
     block::Block,
     chain::{ChangeSet, StoreError, Tip},
+    hash::BlockId,
     mutant,
 };
 use pipeline::{Origin, Pipeline, Request};
@@ -57,6 +59,9 @@ impl ChainManager {
         let snapshot = env.store.snapshot()?;
         let tip = snapshot.tip()?;
         let block = snapshot.block(&tip.id)?;
+        env.view
+            .blocks
+            .send_replace(SeenBlocks::of_store(&*snapshot)?);
         drop(snapshot);
         let view = ChainView {
             tip,
@@ -194,13 +199,25 @@ impl ChainManager {
         let last = request.branch.last().map(|block| block.id());
         let outcome = match (rejected, last) {
             (Some((id, error)), _) => Err(ChainError::Rejected { id, error }),
-            (None, Some(id)) => Err(ChainError::NotBetter { id, tip: tip.id }),
+            (None, Some(id)) => {
+                self.note_outdone(&request);
+                Err(ChainError::NotBetter { id, tip: tip.id })
+            }
             (None, None) => Ok(BranchConnected {
                 tip,
                 rejected: None,
             }),
         };
         drop(request.asker.send(outcome));
+    }
+
+    /// Nobody builds on such a branch, but whoever looks at forks wants to see it.
+    fn note_outdone(&self, request: &Request) {
+        let now = self.env.clock.now();
+        let is_ours = request.origin == Origin::Miner;
+        let branch = request.branch.iter().map(|block| &**block);
+        let seen = &self.env.view.blocks;
+        seen.send_modify(|seen| seen.outdone(branch, is_ours, now));
     }
 
     /// The store has synced a step, which everybody may know now, or it has failed.
@@ -213,8 +230,8 @@ impl ChainManager {
         match result {
             Ok(()) => {
                 let written = self.pipeline.written();
-                self.view.blocks_found += written.found_here;
-                self.announce(changes);
+                self.view.blocks_found += written.found_here.len() as u64;
+                self.announce(changes, &written.found_here);
                 for (asker, connected) in written.waiting {
                     drop(asker.send(Ok(connected)));
                 }
@@ -258,7 +275,7 @@ impl ChainManager {
         self.env.view.fatal.send_replace(Some(reason));
     }
 
-    fn announce(&mut self, changes: &ChangeSet) {
+    fn announce(&mut self, changes: &ChangeSet, found_here: &[BlockId]) {
         let depth = changes.disconnect.len() as u64;
         if let Some(last) = changes.connect.last() {
             self.view.timestamp = last.block.header.timestamp;
@@ -267,6 +284,9 @@ impl ChainManager {
         self.view.tip = changes.tip;
         self.view.reorgs += u64::from(depth > 0);
         self.view.deepest_reorg = self.view.deepest_reorg.max(depth);
+        let now = self.env.clock.now();
+        let seen = &self.env.view.blocks;
+        seen.send_modify(|seen| seen.changed(changes, found_here, now));
         self.env.view.chain.send_replace(self.view.clone());
         let changed = TipChanged {
             previous: changes.previous,

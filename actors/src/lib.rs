@@ -13,6 +13,7 @@ pub mod messages;
 pub mod miner;
 pub mod recent;
 pub mod search;
+pub mod seen_blocks;
 pub mod shared_map;
 #[cfg(test)]
 mod testing;

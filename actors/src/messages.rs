@@ -5,6 +5,7 @@
 //! BlockServer -> TransactionIntake; Miner -> TransactionIntake, ChainManager;
 //! ForkResolver -> ChainManager. Everything else is an event sent and forgotten.
 
+use crate::transaction_intake::mempool::Waiting;
 use actix::prelude::*;
 use mvb_protocol::{
     address::Address,
@@ -153,6 +154,17 @@ pub struct SelectTransactions {
     pub max_bytes: usize,
     /// What the store has yet to write of the chain that the block extends.
     pub ahead: Ahead,
+}
+
+/// To TransactionIntake from whoever shows the mempool, awaited: some of the payments that
+/// wait. What it costs is bounded by the limit, and whoever asks asks seldom.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "Vec<Waiting>")]
+pub struct ListWaiting {
+    /// Only what comes after this sender's payment.
+    pub after: Option<(Address, Sequence)>,
+    /// The most payments.
+    pub limit: usize,
 }
 
 /// Payments in an order in which they apply to the chain at `tip`.

@@ -15,8 +15,8 @@ pub mod select;
 use crate::{
     env::Env,
     messages::{
-        PaymentPending, Refusal, SelectTransactions, Selection, SubmitTransaction, TipChanged,
-        TransactionAccepted, TransactionSource,
+        ListWaiting, PaymentPending, Refusal, SelectTransactions, Selection, SubmitTransaction,
+        TipChanged, TransactionAccepted, TransactionSource,
     },
     recent::Recent,
     view::Counters,
@@ -236,6 +236,14 @@ impl Handler<SelectTransactions> for TransactionIntake {
                 }
             })
         })
+    }
+}
+
+impl Handler<ListWaiting> for TransactionIntake {
+    type Result = MessageResult<ListWaiting>;
+
+    fn handle(&mut self, message: ListWaiting, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.pool.page(message.after, message.limit))
     }
 }
 

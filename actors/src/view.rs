@@ -2,6 +2,7 @@
 //! (status lines, `why`, later pages and a dashboard) read the newest value and never
 //! slow an actor down.
 
+use crate::seen_blocks::SeenBlocks;
 use mvb_protocol::{
     chain::Tip,
     hash::BlockId,
@@ -22,6 +23,8 @@ pub struct View {
     pub peers: watch::Sender<PeersView>,
     /// Miner's.
     pub mining: watch::Sender<MiningView>,
+    /// ChainManager's: the blocks that lately joined, left or missed the active chain.
+    pub blocks: watch::Sender<SeenBlocks>,
     /// Why the node cannot go on, in words. Whoever runs it ends it then.
     pub fatal: watch::Sender<Option<String>>,
     /// What was dropped or refused, by everybody.
@@ -69,6 +72,10 @@ pub struct PeerView {
     pub heard: Timestamp,
     /// Whether its claims were ever proven over TCP.
     pub proven: bool,
+    /// Whether it is configured by its address.
+    pub pinned: bool,
+    /// Whether a session with it is open that this node began.
+    pub session: bool,
 }
 
 /// The peers, and the synchronisation at work.
@@ -147,6 +154,8 @@ pub struct Counters {
     pub refused_connections: Cell<u64>,
     /// Sessions ended because the peer broke the protocol or a deadline.
     pub failed_sessions: Cell<u64>,
+    /// No count of what went wrong: the sessions of the block server that are open now.
+    pub open_sessions: Cell<u64>,
 }
 
 impl Counters {
@@ -172,6 +181,7 @@ impl View {
             mempool: watch::Sender::new(MempoolView::default()),
             peers: watch::Sender::new(PeersView::default()),
             mining: watch::Sender::new(MiningView::default()),
+            blocks: watch::Sender::new(SeenBlocks::default()),
             fatal: watch::Sender::new(None),
             counters: Counters::default(),
         }

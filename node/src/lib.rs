@@ -2,9 +2,11 @@
 //! the wiring that starts it all.
 
 pub mod config;
+pub mod handle;
 pub mod home;
 pub mod resident;
 pub mod running;
+pub mod snapshot;
 pub mod system;
 pub mod transport;
 pub mod wallet;

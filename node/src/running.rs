@@ -4,11 +4,13 @@
 
 use crate::{
     config::Config,
+    handle::{NodeHandle, Own, Ports},
     home::{self, Found, Home, HomeError, HomeLock},
     resident::ResidentWriter,
+    snapshot::{Facts, NodeSnapshot, Publisher, SearchFacts},
     system::{SystemClock, ThreadWorkers, WorkersError, fresh_node_id, fresh_seed},
     transport::{NetTransport, TransportConfig},
-    wallet::{Outbox, OutboxError},
+    wallet::{KeyStore, Outbox, OutboxError, Wallet},
     wiring::{Node, NodeConfig, Role, StartError, start_node},
 };
 use mvb_actors::{
@@ -29,7 +31,7 @@ use mvb_protocol::{
 };
 use mvb_storage::LmdbStore;
 use std::{io, rc::Rc, sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 /// The least time between two rounds of housekeeping: a chain that catches up changes its
 /// tip hundreds of times a second.
@@ -61,7 +63,11 @@ pub struct Running {
     pub port: Option<u16>,
     /// The chain it keeps, for reading.
     pub store: Arc<LmdbStore>,
-    housekeeping: JoinHandle<()>,
+    /// The same and more as plain data, for other threads.
+    pub snapshots: watch::Receiver<Arc<NodeSnapshot>>,
+    /// What other threads may use of it.
+    pub handle: NodeHandle,
+    tasks: [JoinHandle<()>; 2],
     _node: Node,
     // Declared last, so that the home is let go of after everything else.
     _lock: HomeLock,
@@ -147,12 +153,40 @@ pub async fn start(home: &Home, config: &Config, work: Work) -> Result<Running, 
         config.status_broadcast_interval_seconds,
         node.port,
     );
+    let publisher = Publisher::new(
+        env.view.clone(),
+        env.clock.clone(),
+        facts(&env, role, node.port, work),
+    );
+    let keys = KeyStore::new(&config.key_store_dir);
+    let wallet = Wallet::new(keys, outbox.clone(), store.clone(), params.clone());
+    let own = Own {
+        wallet: Arc::new(wallet),
+        home: home.clone(),
+    };
+    let ports = Ports {
+        submit: node.intake.clone(),
+        waiting: node.listing.clone(),
+        announce: node.gossip.clone(),
+    };
     Ok(Running {
         view: env.view.clone(),
         chain: opened.found,
         port: node.port,
         store: store.clone(),
-        housekeeping: tokio::task::spawn_local(keep_house(env, writer, store, outbox)),
+        snapshots: publisher.subscribe(),
+        handle: NodeHandle::new(
+            env.params.clone(),
+            publisher.subscribe(),
+            store.clone(),
+            node.mempool.clone(),
+            ports,
+            Some(own),
+        ),
+        tasks: [
+            tokio::task::spawn_local(publisher.run()),
+            tokio::task::spawn_local(keep_house(env, writer, store, outbox)),
+        ],
         _node: node,
         _lock: lock,
     })
@@ -160,7 +194,7 @@ pub async fn start(home: &Home, config: &Config, work: Work) -> Result<Running, 
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.housekeeping.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -171,6 +205,27 @@ fn wiring_role(config: &Config, work: Work) -> Role {
             reward_to,
             listen: config.status_broadcast_interval_seconds,
         }),
+    }
+}
+
+fn facts(env: &Env, role: home::Role, port: Option<u16>, work: Work) -> Facts {
+    Facts {
+        node: env.node,
+        role,
+        started: env.clock.now(),
+        port,
+        search: match work {
+            Work::Follow => None,
+            Work::Mine {
+                threads,
+                kernel,
+                reward_to,
+            } => Some(SearchFacts {
+                threads,
+                kernel: kernel.name(),
+                reward_to,
+            }),
+        },
     }
 }
 

@@ -10,12 +10,12 @@ use mvb_actors::{
     env::{Channel, Env},
     fork_resolver::{ForkResolver, ResolverConfig, ResolverPorts},
     gossip_broadcaster::{GossipBroadcaster, GossipConfig},
-    messages::{SubmitBlock, SubmitTransaction},
+    messages::{ListWaiting, PaymentPending, SubmitBlock, SubmitTransaction},
     miner::{Miner, MinerConfig, MinerPorts},
-    transaction_intake::{IntakeConfig, IntakePorts, TransactionIntake},
+    transaction_intake::{IntakeConfig, IntakePorts, TransactionIntake, mempool::MempoolIndex},
 };
 use mvb_protocol::{chain::StoreError, wire::Endpoint};
-use std::io;
+use std::{io, sync::Arc};
 use tokio::task::JoinHandle;
 
 /// What a node does beside following the chain.
@@ -64,6 +64,12 @@ pub struct Node {
     pub intake: Recipient<SubmitTransaction>,
     /// Where blocks are handed in.
     pub chain: Recipient<SubmitBlock>,
+    /// Where payments are announced once.
+    pub gossip: Recipient<PaymentPending>,
+    /// Who lists the payments that wait.
+    pub listing: Recipient<ListWaiting>,
+    /// The payments that wait, by id.
+    pub mempool: Arc<MempoolIndex>,
     receivers: [JoinHandle<()>; 2],
 }
 
@@ -124,14 +130,16 @@ pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node
         miner_context.run(Miner::new(env.clone(), config, ports)?);
     }
     chain_context.run(chain_manager);
-    intake_context.run(TransactionIntake::new(
+    let intake_actor = TransactionIntake::new(
         env.clone(),
         config.intake,
         IntakePorts {
             miner: miner.clone().map(|miner| miner.recipient()),
             gossip: gossip.clone().recipient(),
         },
-    ));
+    );
+    let mempool = intake_actor.index();
+    intake_context.run(intake_actor);
     gossip_context.run(GossipBroadcaster::new(
         env.clone(),
         config.gossip,
@@ -177,7 +185,10 @@ pub async fn start_node(env: Env, config: NodeConfig, role: Role) -> Result<Node
             receive(Channel::Status, statuses),
             receive(Channel::Transactions, payments),
         ],
+        listing: intake.clone().recipient(),
         intake: intake.recipient(),
         chain: chain.recipient(),
+        gossip: gossip.recipient(),
+        mempool,
     })
 }

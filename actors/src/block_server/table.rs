@@ -102,6 +102,11 @@ impl<T> SessionTable<T> {
         }
     }
 
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Makes room for one more session with `address`, if there is none.
     pub fn make_room(&mut self, address: IpAddr, now: Instant) -> Admission<T> {
         let of_address = self.per_address.get(&address).copied().unwrap_or(0);

@@ -7,7 +7,7 @@
 //! one that falls far behind makes the next branch wait.
 
 use crate::messages::{BranchConnected, ChainError};
-use mvb_protocol::{ahead::Ahead, block::Block, chain::ChangeSet};
+use mvb_protocol::{ahead::Ahead, block::Block, chain::ChangeSet, hash::BlockId};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::oneshot;
 
@@ -68,8 +68,8 @@ struct Step {
 /// What the store has synced.
 #[derive(Default)]
 pub struct Written {
-    /// How many of its blocks this node's miner has found.
-    pub found_here: u64,
+    /// Those of its blocks that this node's miner has found.
+    pub found_here: Vec<BlockId>,
     /// Who waits to hear of it.
     pub waiting: Vec<(Asker, BranchConnected)>,
 }
@@ -141,7 +141,9 @@ impl Pipeline {
         let mut written = Written::default();
         for step in self.steps.drain(..count) {
             // What the miner hands in is one block.
-            written.found_here += u64::from(step.origin == Origin::Miner);
+            if step.origin == Origin::Miner {
+                written.found_here.push(step.connected.tip.id);
+            }
             written.waiting.push((step.asker, step.connected));
         }
         written

@@ -366,6 +366,8 @@ impl Peers {
                     tip: peer.claim?,
                     heard: peer.heard,
                     proven: peer.proven,
+                    pinned: peer.pinned,
+                    session: peer.fetch.is_some(),
                 })
             })
             .collect()

@@ -192,6 +192,22 @@ impl Mempool {
         Candidates::gather(&self.heads, &self.senders, max_bytes)
     }
 
+    /// Some of the payments that wait, by sender and sequence, those after `after` only.
+    pub fn page(&self, after: Option<(Address, Sequence)>, limit: usize) -> Vec<Waiting> {
+        let first = after.map_or(Address::default(), |(sender, _)| sender);
+        self.senders
+            .range(first..)
+            .flat_map(|(sender, queue)| {
+                let told = after.filter(|(told, _)| told == sender);
+                let from = told.map_or(Some(Sequence(0)), |(_, sequence)| sequence.next());
+                let entries = from.map(|from| queue.payments.range(from..));
+                entries.into_iter().flatten().map(|(_, entry)| entry)
+            })
+            .take(limit)
+            .map(waiting)
+            .collect()
+    }
+
     fn set_account(&mut self, address: Address, account: Account) {
         let Some(queue) = self.senders.get_mut(&address) else {
             return;

@@ -43,6 +43,8 @@ fn peer(height: u64) -> PeerView {
         tip: block(height),
         heard: Timestamp(1),
         proven: true,
+        pinned: false,
+        session: false,
     }
 }
 

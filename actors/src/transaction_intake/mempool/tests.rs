@@ -620,3 +620,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn pages_of_the_mempool_hold_every_payment_once_by_sender_and_sequence() {
+    let mut bench = Bench::with_room(50);
+    for sender in 0..5 {
+        for sequence in 0..4 {
+            bench.accept(&[&payment(sender, sequence, 1, 1)]);
+        }
+    }
+    let (mut after, mut listed) = (None, Vec::new());
+    loop {
+        let page = bench.pool.page(after, 3);
+        let keys = page
+            .iter()
+            .map(|waiting| (waiting.transaction.from(), waiting.transaction.sequence));
+        listed.extend(keys);
+        if page.len() < 3 {
+            break;
+        }
+        after = listed.last().copied();
+    }
+    assert_eq!(listed.len(), 20);
+    assert!(listed.is_sorted_by(|a, b| a < b));
+    assert_eq!(bench.pool.page(None, 0).len(), 0);
+    let end = (Address([0xff; 32]), Sequence(u64::MAX));
+    assert_eq!(bench.pool.page(Some(end), 9).len(), 0);
+}

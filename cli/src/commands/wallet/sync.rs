@@ -187,6 +187,8 @@ mod tests {
                 tip,
                 heard: Timestamp(1),
                 proven: false,
+                pinned: false,
+                session: false,
             }],
             last_heard: Some(Timestamp(1)),
             ..PeersView::default()
