@@ -76,7 +76,7 @@ pub enum Command {
     /// Watch a whole network at work on this machine, step by step
     #[command(long_about = pages::DEMO, after_long_help = pages::DEMO_JSON)]
     Demo(Demo),
-    /// How fast this machine mines, and how soon it stops
+    /// How fast this machine mines, stops, and brings blocks to other nodes
     #[command(subcommand, long_about = pages::BENCH, arg_required_else_help = true)]
     Bench(Bench),
     /// The script with which a shell completes mvb's commands and options
@@ -241,6 +241,9 @@ pub enum Bench {
     /// From a better chain to idle search threads and to the next job's first nonce
     #[command(long_about = pages::BENCH_STOP, after_long_help = pages::BENCH_STOP_JSON)]
     Stop(BenchStop),
+    /// From a block found to the disks of all nodes of a network
+    #[command(long_about = pages::BENCH_PROPAGATE, after_long_help = pages::BENCH_PROPAGATE_JSON)]
+    Propagate(BenchPropagate),
 }
 
 /// Options of the measurement of speed.
@@ -263,6 +266,17 @@ pub struct BenchStop {
     /// Blocks announced for each number of threads
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub announcements: u32,
+}
+
+/// Options of the measurement of propagation.
+#[derive(Debug, ClapArgs)]
+pub struct BenchPropagate {
+    /// Nodes in the network
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=32))]
+    pub nodes: u8,
+    /// Blocks of a payment; a tenth as many full ones follow
+    #[arg(long, value_name = "K", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub blocks: u32,
 }
 
 /// A `KEY=VALUE` of `--set`. Whether the key exists is the configuration's business.

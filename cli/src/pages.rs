@@ -253,9 +253,10 @@ JSON: {\"folder\", \"pages\"}, the file names";
 
 /// `mvb bench --help`.
 pub const BENCH: &str = "\
-How fast this machine mines, and how soon it stops.
+How fast this machine mines, stops, and brings blocks to other nodes.
 
-Nothing is read from a home, nothing is written, nothing leaves the process.";
+No home is read or written: what needs nodes runs them as programs of their own in a temporary
+folder, which TMPDIR names and which is removed at the end. Nothing leaves this machine.";
 
 /// `mvb bench mine --help`.
 pub const BENCH_MINE: &str = "\
@@ -288,3 +289,19 @@ thread, one for each core, and two for each core.";
 pub const BENCH_STOP_JSON: &str = "\
 JSON, in microseconds: {\"kernel\", \"cores\", \"announcements\", \"threads\": [{\"threads\",
       \"stopped\": {\"p50\", \"p99\", \"max\"}, \"next\": {\"p50\", \"p99\", \"max\"}}]}";
+
+/// `mvb bench propagate --help`.
+pub const BENCH_PROPAGATE: &str = "\
+How long a block takes from the miner that finds it to the disk of every node.
+
+Runs nodes as programs of their own on this machine. None searches: each waits for payments, and
+one after the other is handed the one it lacks, with which it finds a block at once. Measured from
+just before that to the moment each node says that its disk has the block. First blocks of a
+payment, then full ones whose payments every node has in its mempool already, but for the last.";
+
+/// JSON of bench propagate.
+pub const BENCH_PROPAGATE_JSON: &str = "\
+JSON, in milliseconds: {\"nodes\", \"sync\": {\"p50\", \"p99\", \"max\"},
+      \"small\": {\"blocks\", \"all\": {\"p50\" …}, \"finder\": {…}, \"last\": {…}},
+      \"full_payments\", \"full\": {as \"small\"}}: each node, the finder alone, the last node;
+      \"sync\" is a small file's alone";

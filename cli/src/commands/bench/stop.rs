@@ -10,6 +10,7 @@
 
 mod world;
 
+use super::share::Share;
 use crate::{args, context::Context as Command, exit::Exit, output};
 use actix::prelude::*;
 use anyhow::{Context as _, Result};
@@ -53,8 +54,8 @@ pub fn run(command: &Command, stop: &args::BenchStop) -> Result<Exit> {
         let samples = actix_rt::System::new().block_on(measure(threads, stop.announcements))?;
         Ok(ThreadsLine {
             threads,
-            stopped: Share::of(samples.iter().map(|sample| sample.stopped)),
-            next: Share::of(samples.iter().map(|sample| sample.next)),
+            stopped: Share::micros(samples.iter().map(|sample| sample.stopped)),
+            next: Share::micros(samples.iter().map(|sample| sample.next)),
         })
     });
     let threads = lines.collect::<Result<_>>()?;
@@ -191,31 +192,6 @@ struct ThreadsLine {
     next: Share,
 }
 
-/// Microseconds within which half, 99 of 100, and all were.
-#[derive(Debug, PartialEq, Serialize)]
-struct Share {
-    p50: f64,
-    p99: f64,
-    max: f64,
-}
-
-impl Share {
-    fn of(samples: impl Iterator<Item = Duration>) -> Self {
-        let mut samples: Vec<Duration> = samples.collect();
-        samples.sort_unstable();
-        let at = |share: f64| {
-            let last = samples.len().saturating_sub(1) as f64;
-            let sample = samples.get((share * last) as usize);
-            sample.map_or(0.0, |sample| (sample.as_secs_f64() * 1e7).round() / 10.0)
-        };
-        Self {
-            p50: at(0.5),
-            p99: at(0.99),
-            max: at(1.0),
-        }
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -267,16 +243,5 @@ mod tests {
         let samples = actix_rt::System::new().block_on(measure(1, 5)).unwrap();
         assert_eq!(samples.len(), 5);
         assert!(samples.iter().all(|sample| sample.next > Duration::ZERO));
-    }
-
-    #[test]
-    fn half_of_the_samples_are_within_p50() {
-        let micros = (1..=101).map(Duration::from_micros);
-        let expected = Share {
-            p50: 51.0,
-            p99: 100.0,
-            max: 101.0,
-        };
-        assert_eq!(Share::of(micros), expected);
     }
 }
