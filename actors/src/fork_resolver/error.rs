@@ -7,7 +7,7 @@ use mvb_protocol::{
     validate::{BlockError, Verdict},
     wire::{WIRE_VERSION, WireError},
 };
-use std::io;
+use std::{io, time::Duration};
 
 /// Why a session ended before its work was done.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,11 @@ pub enum Conclusion {
     Unreachable,
     /// It was reached, and then fell silent: its link may have broken.
     Silent,
+    /// A block of its is too far ahead of this node's clock, and will not be for ever.
+    TooEarly {
+        /// By how much.
+        by: Duration,
+    },
     /// It was reached, but could not or would not deliver.
     Failed,
     /// It did what no honest peer does.
@@ -128,9 +133,12 @@ impl SessionError {
             Self::Connect(_)
             | Self::NoBeginning { .. }
             | Self::Frame(FrameError::Closed | FrameError::Io(_)) => Conclusion::Unreachable,
-            Self::BadBlock { error, .. } if error.verdict() == Verdict::NotYet => {
-                Conclusion::Failed
-            }
+            Self::BadBlock { error, .. } if error.verdict() == Verdict::NotYet => match error {
+                BlockError::TooFarAhead { got, most } => Conclusion::TooEarly {
+                    by: Duration::from_millis(got.0.saturating_sub(most.0)),
+                },
+                _ => Conclusion::Failed,
+            },
             Self::Timeout { .. } => Conclusion::Silent,
             Self::OtherNetwork { .. }
             | Self::Version { .. }

@@ -180,6 +180,7 @@ impl Peer {
                         now.saturating_duration_since(fetch.began)
                     }),
             },
+            Conclusion::TooEarly { by } => Cause::TooEarly { by },
             Conclusion::Failed | Conclusion::OwnFault => Cause::Refused,
             Conclusion::Misbehaved => {
                 self.strikes += 1;
@@ -324,7 +325,7 @@ impl Peers {
         // A peer behind a link that is down is asked as often as ever: links come back.
         let patience = match cause {
             Cause::Refused => 1 + peer.failures.min(5),
-            Cause::OutOfReach | Cause::Silent { .. } => 1,
+            Cause::OutOfReach | Cause::Silent { .. } | Cause::TooEarly { .. } => 1,
         };
         peer.poll_at = now + self.config.status_interval.saturating_mul(patience);
         let claims = fetch.map(|fetch| fetch.claims);

@@ -1,7 +1,8 @@
 //! How long a claim is left alone at its endpoint after it came to nothing. What a link can
-//! cause (no connection, silence) is tried again soon, because links come back; what only the
-//! peer can cause waits ever longer. Silence is taken for a broken link until so much of it
-//! has come after a greeting that the peer itself must be withholding what it claims.
+//! cause (no connection, silence) is tried again soon, because links come back; a block that is
+//! too far ahead of the clock no later than when it no longer is; what only the peer can cause
+//! waits ever longer. Silence is taken for a broken link until so much of it has come after a
+//! greeting that the peer itself must be withholding what it claims.
 
 use mvb_protocol::hash::BlockId;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -21,6 +22,9 @@ const OUT_OF_REACH: [Duration; 2] = [Duration::from_millis(500), Duration::from_
 /// before it counts as withholding.
 const WITHHELD: Duration = Duration::from_secs(30);
 
+/// The shortest wait for a block that is too far ahead.
+const TOO_EARLY: Duration = Duration::from_millis(250);
+
 /// Why a claim came to nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cause {
@@ -30,6 +34,11 @@ pub(super) enum Cause {
     Silent {
         /// How long its session had lasted; zero if any of its blocks were adopted.
         unserved: Duration,
+    },
+    /// A block was too far ahead of the clock.
+    TooEarly {
+        /// By how much.
+        by: Duration,
     },
     /// The peer answered, and its answers did not bring what it claims.
     Refused,
@@ -97,6 +106,11 @@ impl BackOffs {
                 }
             }
             Cause::Refused => entry.refused = entry.refused.saturating_add(1),
+            Cause::TooEarly { by } => {
+                entry.refused = entry.refused.saturating_add(1);
+                entry.until = now + doubled(REFUSED, entry.refused).min(by.max(TOO_EARLY));
+                return;
+            }
         }
         let out_of_reach = doubled(OUT_OF_REACH, entry.out_of_reach).min(self.longest_out_of_reach);
         entry.until = now + out_of_reach.max(doubled(REFUSED, entry.refused));

@@ -147,6 +147,23 @@ fn back_offs_double_and_end() {
 }
 
 #[test]
+fn a_claim_too_far_ahead_of_the_clock_is_asked_for_again_no_later_than_when_it_no_longer_is() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    // Sooner, at first: the clock may be set.
+    for (seconds, waits) in [(86_400, 1), (86_400, 2), (3, 3), (86_400, 8), (1, 1)] {
+        assert_eq!(fixture.next(), Some(peer));
+        let by = Duration::from_secs(seconds);
+        fixture.finish(peer, Conclusion::TooEarly { by }, tip(0));
+        fixture.pass(waits - 1);
+        assert_eq!(fixture.next(), None);
+        fixture.pass(1);
+    }
+    assert_eq!(fixture.next(), Some(peer));
+}
+
+#[test]
 fn a_peer_out_of_reach_or_silent_is_tried_again_within_a_status_interval() {
     let mut fixture = Fixture::new(&[]);
     let peer = at(1, 2000);
