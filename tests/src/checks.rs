@@ -14,7 +14,7 @@ use mvb_protocol::{
     chain::{Account, ChainSnapshot, ChainStore, StoreError, Tip},
     hash::{BlockId, TxId},
     numbers::{Height, Sequence, Timestamp},
-    params::{BLOCK_VERSION, ChainParams},
+    params::{BLOCK_VERSION, ChainParams, RETARGET_WINDOW},
     target::{Target, Work},
     transaction::Transaction,
 };
@@ -26,8 +26,9 @@ use std::{
     sync::Arc,
 };
 
-/// The most payments of one sender that a mempool holds.
-const PER_SENDER: usize = 64;
+/// How many heights below the tip are looked up each time. Deeper ones no reorganisation of a
+/// run reaches.
+const RECENT_HEIGHTS: u64 = 300;
 
 /// What bounds a machine's state beside the rules of the chain.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub struct Limits {
     pub latest: Timestamp,
     /// The most bytes of payments that wait.
     pub mempool_bytes: usize,
+    /// The most payments of one sender that wait.
+    pub per_sender: u64,
     /// Whether the machines know peers that no datagram told them of.
     pub pins: bool,
 }
@@ -215,7 +218,7 @@ impl Replayer {
             return Ok(());
         };
         let waiting = *view.mempool.borrow();
-        let most = PER_SENDER * self.everybody.len();
+        let most = limits.per_sender as usize * self.everybody.len();
         if waiting.bytes > limits.mempool_bytes || waiting.waiting > most {
             return Err(Violation::Mempool {
                 bytes: waiting.bytes,
@@ -253,7 +256,7 @@ impl Replayer {
                 latest: limits.latest,
             });
         }
-        for height in 0..=tip.height.0 {
+        for height in tip.height.0.saturating_sub(RECENT_HEIGHTS)..=tip.height.0 {
             let id = chain.active_id(Height(height))?;
             if id.is_none_or(|id| self.states.get(&id).is_none_or(|s| s.height != height)) {
                 return Err(broken("the index of heights does not follow the chain"));
@@ -428,6 +431,9 @@ impl Replayed {
         rule(block.reward.amount.units() == subsidy + fees, "reward")?;
         self.credit(block.reward.to, block.reward.amount)?;
         self.timestamp = header.timestamp.0;
+        if self.recent.len() > RETARGET_WINDOW as usize {
+            self.recent.remove(0);
+        }
         self.recent.push((self.timestamp, target));
         self.work = self.work.saturating_add(target.work());
         self.issued += u128::from(subsidy);

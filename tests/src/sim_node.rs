@@ -22,6 +22,8 @@ pub struct NodesConfig {
     pub miners: usize,
     /// The most bytes of payments that wait on each.
     pub mempool_bytes: usize,
+    /// The most payments of one sender that wait on each.
+    pub per_sender: u64,
     /// Whether they pin honest block servers: the first machine the other miners, the others
     /// the first.
     pub pinned: bool,
@@ -44,6 +46,7 @@ pub fn program(addresses: Vec<Address>, config: NodesConfig) -> Program {
             let config = NodeConfig {
                 intake: IntakeConfig {
                     max_bytes: nodes.mempool_bytes,
+                    per_sender: nodes.per_sender,
                     ..IntakeConfig::default()
                 },
                 gossip: GossipConfig {

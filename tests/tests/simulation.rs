@@ -50,7 +50,13 @@ fn a_whole_run_repeats_by_its_seed() {
 }
 
 /// Seeds that once found a fault, each with what it was.
-const FOUND: [(u64, Kind, &str); 6] = [
+const FOUND: [(u64, Kind, &str); 8] = [
+    (
+        130,
+        Kind::Lone,
+        "a block that came a moment too early was asked for again a minute later",
+    ),
+    (183, Kind::Lone, "the same"),
     (
         300,
         Kind::Eclipse,

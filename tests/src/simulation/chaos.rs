@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How often the harness acts: breaks something, repairs it, pays.
 pub(super) const BEAT: Duration = Duration::from_millis(250);
 
+/// How long before its end the machines are cut apart, where they are to be, and besieged.
+const LAST_ACT: Duration = Duration::from_secs(8);
+
 /// How many beats pass between two checks of every machine.
 const BEATS_PER_CHECK: u32 = 4;
 
@@ -18,11 +21,16 @@ impl Run {
         self.cluster.weather().loss.set(self.profile.loss);
         self.cluster.weather().doubled.set(self.profile.doubled);
         let mut beat = 0;
+        let mut is_last_act = false;
         while self.cluster.elapsed() < self.profile.chaos {
             self.advance(BEAT)?;
             self.repair_what_is_due();
             if self.happens(self.profile.partitions) {
                 self.split();
+            }
+            if !is_last_act && self.cluster.elapsed() + LAST_ACT >= self.profile.chaos {
+                is_last_act = true;
+                self.begin_last_act();
             }
             if self.happens(self.profile.crashes) {
                 self.crash_one();
@@ -42,6 +50,14 @@ impl Run {
         Ok(())
     }
 
+    fn begin_last_act(&mut self) {
+        self.underworld.siege.set(true);
+        if self.profile.ends_apart {
+            let half = self.any_half();
+            self.cut_off(half, LAST_ACT + BEAT, false);
+        }
+    }
+
     /// Takes every fault back but the liars, who are to leave the chain itself alone.
     pub(super) fn repair_everything(&mut self) {
         self.cluster.weather().loss.set(0.0);
@@ -56,7 +72,7 @@ impl Run {
         for machine in std::mem::take(&mut self.disks).into_keys() {
             self.cluster.machines()[machine].disk.set_fault(None);
         }
-        if self.profile.skew_ms > 6_000 {
+        if self.profile.skew_ms > 6_000 || self.profile.ahead_ms > 0 {
             for machine in self.nodes() {
                 machine.skew_ms.set(machine.skew_ms.get() / 10);
             }
@@ -105,11 +121,20 @@ impl Run {
 
     /// Splits the network in two for some seconds, one time in three in one direction only.
     fn split(&mut self) {
-        let machines = self.profile.nodes;
         let lasts = 1_000 + self.random.below(self.profile.longest_partition_ms - 1_000);
-        let until = self.cluster.elapsed() + Duration::from_millis(lasts);
-        let half = 1 + self.random.below((1 << machines) - 2);
+        let half = self.any_half();
         let one_way = self.random.below(3) == 0;
+        self.cut_off(half, Duration::from_millis(lasts), one_way);
+    }
+
+    /// Some of the machines, but not all.
+    fn any_half(&self) -> u64 {
+        1 + self.random.below((1 << self.profile.nodes) - 2)
+    }
+
+    fn cut_off(&mut self, half: u64, lasts: Duration, one_way: bool) {
+        let machines = self.profile.nodes;
+        let until = self.cluster.elapsed() + lasts;
         let inside = |machine: usize| half & (1 << machine) != 0;
         for from in 0..machines {
             for to in 0..machines {

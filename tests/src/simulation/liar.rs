@@ -63,10 +63,14 @@ pub enum Trick {
     Spoof,
     /// Sends payments that are worth nothing.
     Flood,
+    /// Waits for the siege, then proves a better chain and sends its body a byte at a time.
+    Besiege,
+    /// Waits for the peace, then claims the best tip and sends its headers a byte at a time.
+    Mimic,
 }
 
 impl Trick {
-    /// All of them.
+    /// All that a liar plays whenever it likes.
     pub const ALL: [Trick; 13] = [
         Self::Boast,
         Self::NoHello,
@@ -107,6 +111,8 @@ impl Trick {
             Self::LowWork => "high branches of little work",
             Self::Spoof => "forged sources",
             Self::Flood => "worthless payments",
+            Self::Besiege => "besieging peers",
+            Self::Mimic => "peers that claim an honest tip first",
         }
     }
 
@@ -161,8 +167,11 @@ async fn identity(env: Env, underworld: Rc<Underworld>, listener: TcpListener, p
         if underworld.peace.get() && trick.moves_the_chain() {
             continue;
         }
-        if trick == Trick::ForeignBody {
-            underworld.next_tip(&env).await;
+        match trick {
+            Trick::ForeignBody => underworld.next_tip(&env).await,
+            Trick::Besiege => underworld.until(&underworld.siege).await,
+            Trick::Mimic => underworld.until(&underworld.peace).await,
+            _ => {}
         }
         let lie = mutants::without(|| underworld.lie(&env, trick));
         let Ok(Some(lie)) = lie else { continue };
@@ -231,7 +240,7 @@ async fn serve(
                     }
                 }
                 let frame = Response::Headers(Headers { headers }).to_frame();
-                send(&mut stream, &frame, false).await?;
+                send(&mut stream, &frame, trick == Trick::Mimic).await?;
             }
             (trick, Request::GetBlocks(asked)) => {
                 for id in asked.ids {
@@ -243,7 +252,8 @@ async fn serve(
                     if trick == Trick::Unrequested {
                         send(&mut stream, &frame, false).await?;
                     }
-                    send(&mut stream, &frame, trick == Trick::Trickle).await?;
+                    let trickles = matches!(trick, Trick::Trickle | Trick::Besiege);
+                    send(&mut stream, &frame, trickles).await?;
                 }
             }
             (_, Request::OfferTransaction(_)) => return Ok(()),

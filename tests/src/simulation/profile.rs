@@ -24,9 +24,12 @@ const HEALING: Duration = Duration::from_secs(10);
 /// The same where liars that look like anybody else go on holding peers up.
 const HEALING_AMONG_LIARS: Duration = Duration::from_secs(30);
 
-/// The same where blocks may be too far ahead of a clock to be taken at once. A peer whose
-/// block was too early is asked for it again after a minute at the most.
-const HEALING_OF_CLOCKS: Duration = Duration::from_secs(150);
+/// The same where blocks may be too far ahead of a clock to be taken at once: by a minute and what
+/// is permitted, less what is permitted and the error that clocks keep.
+const HEALING_OF_CLOCKS: Duration = Duration::from_secs(90);
+
+/// How many blocks everybody has in an archive: more than one page of headers.
+const ARCHIVE: u64 = 2_050;
 
 /// The sort of faults a run leans to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,11 +57,19 @@ pub enum Kind {
     Liars,
     /// Three hosts of many identities that hold everybody up; honest peers are pinned.
     Eclipse,
+    /// The same hosts, all at once and as slow as they can be; nobody is pinned.
+    Siege,
+    /// A thief who fills the mempool in somebody's name.
+    Hoards,
+    /// Nobody mines but one, whose clock is a minute ahead, or jumps.
+    Lone,
+    /// A history longer than a page of headers, and partitions.
+    Archive,
 }
 
 impl Kind {
     /// All of them, with the names by which they are asked for.
-    pub const ALL: [(Kind, &str); 11] = [
+    pub const ALL: [(Kind, &str); 15] = [
         (Self::Mixture, "mixture"),
         (Self::Storm, "storm"),
         (Self::Partitions, "partitions"),
@@ -70,6 +81,10 @@ impl Kind {
         (Self::Deep, "deep"),
         (Self::Liars, "liars"),
         (Self::Eclipse, "eclipse"),
+        (Self::Siege, "siege"),
+        (Self::Hoards, "hoards"),
+        (Self::Lone, "lone"),
+        (Self::Archive, "archive"),
     ];
 
     /// The kind of this name.
@@ -87,7 +102,7 @@ impl Kind {
     /// Of a mixture the part that falls to this seed. Liars come twice as often: they have
     /// the most to try.
     fn of(self, seed: u64) -> Self {
-        const PARTS: [Kind; 12] = [
+        const PARTS: [Kind; 16] = [
             Kind::Storm,
             Kind::Liars,
             Kind::Partitions,
@@ -100,6 +115,10 @@ impl Kind {
             Kind::Clocks,
             Kind::Weather,
             Kind::Deep,
+            Kind::Siege,
+            Kind::Hoards,
+            Kind::Lone,
+            Kind::Archive,
         ];
         match self {
             Self::Mixture => PARTS[(seed % PARTS.len() as u64) as usize],
@@ -137,6 +156,8 @@ pub struct Profile {
     pub clock_jumps: f64,
     /// How wrong a clock may be, in milliseconds.
     pub skew_ms: u64,
+    /// How far the first machine's clock is ahead of that, in milliseconds.
+    pub ahead_ms: u64,
     /// How probable a failing disk is in each quarter of a second.
     pub disk_faults: f64,
     /// How probable a payment by a machine is in each quarter of a second.
@@ -152,6 +173,8 @@ pub struct Profile {
     pub history: u64,
     /// What liars do, where there are any.
     pub tricks: Vec<Trick>,
+    /// Whether the honest machines are cut apart as the chaos ends.
+    pub ends_apart: bool,
 }
 
 impl Profile {
@@ -199,6 +222,7 @@ impl Profile {
             config: NodesConfig {
                 miners,
                 mempool_bytes: 64 << 20,
+                per_sender: 64,
                 pinned: false,
             },
             chaos: Duration::from_secs(30 + random.below(30)),
@@ -210,6 +234,7 @@ impl Profile {
             crashes: 0.04 * random.unit(),
             clock_jumps: 0.01 * random.unit(),
             skew_ms: SKEW_MS,
+            ahead_ms: 0,
             disk_faults: 0.0,
             payments: 0.05 + 0.1 * random.unit(),
             reused: 0.0,
@@ -217,6 +242,7 @@ impl Profile {
             wallets_end: random.below(2) == 0,
             history: 0,
             tricks: Vec::new(),
+            ends_apart: false,
         }
     }
 
@@ -280,7 +306,64 @@ impl Profile {
                 self.config.pinned = true;
                 self.lie(3, &Trick::STALLING);
             }
+            Kind::Siege => self.besiege(random),
+            Kind::Hoards => {
+                self.payments = 0.05;
+                self.config.per_sender = 8;
+                self.lie(1, &[Trick::Flood]);
+            }
+            Kind::Lone => self.leave_one(random),
+            Kind::Archive => {
+                self.history = ARCHIVE + random.below(100);
+                self.partitions = 0.05 + 0.05 * random.unit();
+                self.make_blocks_easy();
+            }
         }
+    }
+
+    /// Either the liars take every slot they can get shortly before the end, or they offer the best
+    /// tip themselves as soon as those who were cut apart could ask each other for it.
+    fn besiege(&mut self, random: &RandomStream) {
+        self.chaos += Duration::from_secs(20);
+        (self.loss, self.crashes, self.partitions) = (0.0, 0.0, 0.0);
+        self.ends_apart = random.below(2) == 0;
+        let trick = match self.ends_apart {
+            true => Trick::Mimic,
+            false => Trick::Besiege,
+        };
+        self.lie(3, &[trick]);
+    }
+
+    /// One miner whom nothing wakes: nobody pays, and nobody else finds blocks.
+    fn leave_one(&mut self, random: &RandomStream) {
+        self.make_blocks_easy();
+        // So few blocks that the target need not move, and nothing may be far ahead.
+        Arc::make_mut(&mut self.cluster.params).target_block_seconds = 5;
+        self.cluster.hashes_per_second = 8.0 / (3.0 + random.unit());
+        (self.cluster.miners, self.config.miners) = (1, 1);
+        self.nodes = self.nodes.min(4);
+        self.cluster.machines = self.nodes;
+        (self.payments, self.crashes) = (0.0, 0.0);
+        self.chaos = Duration::from_secs(90 + random.below(30));
+        if random.below(2) == 0 {
+            (self.clock_jumps, self.partitions) = (0.0, 0.0);
+            self.skew_ms = 2_000;
+            self.ahead_ms = 45_000 + random.below(15_000);
+        } else {
+            self.clock_jumps = 0.1;
+            self.skew_ms = WILD_SKEW_MS;
+            self.disk_faults = 0.03;
+        }
+        self.healing = HEALING_OF_CLOCKS;
+    }
+
+    /// Blocks of 8 hashes without payments, as often as before.
+    fn make_blocks_easy(&mut self) {
+        let params = Arc::make_mut(&mut self.cluster.params);
+        let easier = f64::from(1u32 << params.difficulty) / 8.0;
+        (params.difficulty, params.block_size) = (3, 1);
+        params.target_block_seconds = 0;
+        self.cluster.hashes_per_second /= easier;
     }
 
     fn lie(&mut self, liars: usize, tricks: &[Trick]) {

@@ -1,7 +1,7 @@
 //! What comes out of a run: its figures, or the promise that it broke and how to see that
 //! again.
 
-use super::{Kind, SETTLING};
+use super::{Kind, peace::SETTLING};
 use crate::checks::Violation;
 use mvb_protocol::{
     chain::{StoreError, Tip},
@@ -90,6 +90,15 @@ pub enum Broken {
         machine: usize,
         /// What it shows instead.
         doing: String,
+    },
+    /// Nobody finds a block though everything is there for one.
+    #[error("no block within {SETTLING:?} after mining went on")]
+    Barren,
+    /// A machine shows a download that has long ended.
+    #[error("n{machine} still shows a download, and all have the best chain")]
+    Downloading {
+        /// The machine.
+        machine: usize,
     },
     /// A mempool holds payments that it calls ready, and no block ever takes them.
     #[error("{SETTLING:?} after mining went on n{machine} still calls {ready} payments ready")]

@@ -41,6 +41,8 @@ pub struct Underworld {
     pub people: People,
     /// Whether they must leave the chain itself alone.
     pub peace: Cell<bool>,
+    /// Whether those who besiege begin.
+    pub siege: Cell<bool>,
     /// The flaw whose turn it is, so that none is left out.
     pub next_flaw: Cell<usize>,
     /// How often each trick was played.
@@ -101,6 +103,13 @@ impl Underworld {
         Ok(best)
     }
 
+    /// Waits for what the harness announces to all liars at once.
+    pub(super) async fn until(&self, signal: &Cell<bool>) {
+        while !signal.get() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits for a new best tip, but not for long.
     pub(super) async fn next_tip(&self, env: &Env) {
         let tip = || mutants::without(|| self.best().map(|(_, tip)| tip.id).ok());
@@ -132,7 +141,8 @@ impl Underworld {
                 lie.claim = invented(tip, random.next_u64());
                 None
             }
-            Trick::ForeignBody | Trick::Flood => None,
+            Trick::ForeignBody | Trick::Flood | Trick::Mimic => None,
+            Trick::Besiege => Some((0, 1, Some(Flaw::Reward), 0)),
             Trick::Flaw => Some(self.flawed(random)),
             Trick::Reorg => {
                 let back = random.below(12);
@@ -171,13 +181,13 @@ impl Underworld {
                 return Ok(None);
             };
             (root, lie.claim) = (branch.root, branch.tip);
-            lie.moves_the_chain = !self.peace.get();
+            lie.moves_the_chain = !self.peace.get() && trick != Trick::Besiege;
             lie.add_honest(&*chain, root)?;
             for block in branch.blocks {
                 lie.ids.push(block.id());
                 lie.blocks.insert(block.id(), block);
             }
-        } else if trick == Trick::ForeignBody {
+        } else if matches!(trick, Trick::ForeignBody | Trick::Mimic) {
             lie.add_honest(&*chain, root)?;
         }
         Ok(Some(lie))
