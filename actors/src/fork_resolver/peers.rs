@@ -12,7 +12,7 @@ mod choose;
 mod tests;
 
 use crate::{fork_resolver::error::Conclusion, view::PeerView};
-use back_off::{BackOffs, Cause, doubled};
+use back_off::{BackOffs, Cause, FIRST_OUT_OF_REACH, doubled};
 use choose::Second;
 use mvb_protocol::{
     chain::Tip,
@@ -322,12 +322,16 @@ impl Peers {
             return;
         }
         let cause = peer.conclude(ended.conclusion, fetch, now);
-        // A peer behind a link that is down is asked as often as ever: links come back.
-        let patience = match cause {
-            Cause::Refused => 1 + peer.failures.min(5),
-            Cause::OutOfReach | Cause::Silent { .. } | Cause::TooEarly { .. } => 1,
-        };
-        peer.poll_at = now + self.config.status_interval.saturating_mul(patience);
+        let interval = self.config.status_interval;
+        peer.poll_at = now
+            + match cause {
+                Cause::Refused => interval.saturating_mul(1 + peer.failures.min(5)),
+                Cause::TooEarly { .. } => interval,
+                // Links come back, and a server under a flood turns newcomers away.
+                Cause::OutOfReach | Cause::Silent { .. } => {
+                    doubled([FIRST_OUT_OF_REACH, interval], peer.failures)
+                }
+            };
         let claims = fetch.map(|fetch| fetch.claims);
         let claims = claims.into_iter().flatten().flatten();
         if mutant!(LieSilencesPeer) && claims.clone().any(|claim| claim.is_better_than(&ended.tip))

@@ -14,9 +14,13 @@ pub(super) const MAX_BACK_OFFS: usize = 4_096;
 /// The first and the longest back-off from what only the peer can cause.
 const REFUSED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
-/// The same for what a link can cause. The longest is a status interval if that is shorter,
-/// so that a status heard after a link has come back leads to a fetch before the next one.
-const OUT_OF_REACH: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(4)];
+/// The first back-off from what a link can cause. It is short because a server under a flood
+/// of connections may turn a newcomer away several times.
+pub(super) const FIRST_OUT_OF_REACH: Duration = Duration::from_millis(100);
+
+/// The longest of them. It is a status interval if that is shorter, so that a status heard
+/// after a link has come back leads to a fetch before the next one.
+const LONGEST_OUT_OF_REACH: Duration = Duration::from_secs(4);
 
 /// How long a peer that was reached may stay silent about one claim, over all its sessions,
 /// before it counts as withholding.
@@ -61,7 +65,7 @@ struct BackOff {
 impl BackOffs {
     pub(super) fn new(status_interval: Duration) -> Self {
         Self {
-            longest_out_of_reach: OUT_OF_REACH[1].min(status_interval),
+            longest_out_of_reach: LONGEST_OUT_OF_REACH.min(status_interval),
             entries: BTreeMap::new(),
         }
     }
@@ -112,7 +116,8 @@ impl BackOffs {
                 return;
             }
         }
-        let out_of_reach = doubled(OUT_OF_REACH, entry.out_of_reach).min(self.longest_out_of_reach);
+        let range = [FIRST_OUT_OF_REACH, self.longest_out_of_reach];
+        let out_of_reach = doubled(range, entry.out_of_reach);
         entry.until = now + out_of_reach.max(doubled(REFUSED, entry.refused));
     }
 

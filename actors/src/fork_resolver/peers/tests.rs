@@ -226,6 +226,25 @@ fn a_pinned_peer_behind_a_broken_link_is_asked_at_every_interval() {
 }
 
 #[test]
+fn a_pinned_peer_that_turns_this_node_away_is_asked_again_soon_and_then_less_often() {
+    let pinned = at(1, 2000);
+    let mut fixture = Fixture::new(&[pinned]);
+    let begin = fixture.now;
+    let mut asked = Vec::new();
+    while fixture.now < begin + Duration::from_secs(60) {
+        if fixture.next() == Some(pinned) {
+            asked.push(fixture.now.duration_since(begin));
+            fixture.finish(pinned, Conclusion::Unreachable, tip(0));
+        }
+        fixture.now += Duration::from_millis(50);
+    }
+    let early = asked.iter().filter(|at| at.as_secs() < 2).count();
+    assert!(early >= 4, "{asked:?}");
+    let last = asked.windows(2).last().map(|pair| pair[1] - pair[0]);
+    assert_eq!(last, Some(Duration::from_secs(5)), "a status interval");
+}
+
+#[test]
 fn the_number_of_back_offs_is_bounded() {
     let mut fixture = Fixture::new(&[]);
     let peer = at(1, 2000);
