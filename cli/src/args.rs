@@ -73,6 +73,13 @@ pub enum Command {
     /// Every parameter: its value, where that came from, what it means
     #[command(long_about = pages::CONFIG, after_long_help = pages::CONFIG_JSON)]
     Config,
+    /// What stands in the way of a node here, and what to do about it
+    #[command(long_about = pages::DOCTOR, after_long_help = pages::DOCTOR_JSON)]
+    Doctor {
+        /// How long to listen for peers [default: a status interval and a second]
+        #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..=60))]
+        seconds: Option<u16>,
+    },
     /// Watch a whole network at work on this machine, step by step
     #[command(long_about = pages::DEMO, after_long_help = pages::DEMO_JSON)]
     Demo(Demo),
@@ -184,6 +191,9 @@ pub struct Miner {
     /// Who gets the rewards [default: the key mining_rewards, made when there is none]
     #[arg(long, value_name = "NAME|ADDRESS")]
     pub reward_to: Option<String>,
+    /// Show all of it on one screen; q ends it
+    #[arg(long, conflicts_with = "json")]
+    pub dashboard: bool,
 }
 
 /// The chain's commands.
@@ -224,12 +234,15 @@ pub struct Reset {
 /// Options of the demonstration.
 #[derive(Debug, ClapArgs)]
 pub struct Demo {
-    /// Miners in the network, 2 to 8
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=8))]
-    pub miners: u8,
+    /// Miners in the network, 2 to 8 [default: 2, in the lab 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub miners: Option<u8>,
     /// End once the first payment is confirmed everywhere
     #[arg(long)]
     pub once: bool,
+    /// A network in this process to split, heal and attack by commands; `help` lists them
+    #[arg(long, conflicts_with = "once")]
+    pub lab: bool,
 }
 
 /// What to measure.

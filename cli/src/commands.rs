@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chain;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod install;
 pub mod miner;
 pub mod wallet;

@@ -106,6 +106,8 @@ pub fn usage_line(error: &clap::Error) -> String {
 /// go on as if it lived.
 pub fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        // What it says must be seen, on a screen that is the user's again.
+        crate::dashboard::screen::leave_for_good();
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed").to_owned();
         // Nothing can be done about a stderr that is gone.

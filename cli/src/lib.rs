@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod context;
+mod dashboard;
 mod exit;
 mod logs;
 mod narrator;
@@ -48,13 +49,15 @@ fn run(args: Args) -> Exit {
     } else {
         Talk::Normal
     };
-    logs::begin(&args.global);
+    let dashboard = matches!(&args.command, Command::Miner(miner) if miner.dashboard);
+    logs::begin(&args.global, dashboard);
     let context = Context::new(args.global, Output::new(format, talk));
     let done = match args.command {
         Command::Wallet(wallet) => commands::wallet::run(&context, wallet),
         Command::Miner(miner) => commands::miner::run(&context, miner),
         Command::Chain(chain) => commands::chain::run(&context, chain),
         Command::Config => commands::config::run(&context),
+        Command::Doctor { seconds } => commands::doctor::run(&context, seconds),
         Command::Demo(demo) => commands::demo::run(&context, &demo),
         Command::Bench(bench) => commands::bench::run(&context, bench),
         Command::Completions { shell } => commands::install::completions(&context, shell),

@@ -3,8 +3,10 @@
 //! nothing, `commands/watch.rs` does that for `mvb miner` and `mvb wallet sync`.
 
 mod events;
+mod returns;
 
 pub use events::{Event, MiningEvent, TipEvent};
+pub use returns::{PaymentEvent, Returns};
 
 use crate::output::duration;
 use mvb_actors::view::{ChainView, MempoolView, MiningState, MiningView, PeersView, SyncView};

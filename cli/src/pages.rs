@@ -115,6 +115,9 @@ JSON, one document a line, told apart by \"event\":
   {\"event\": \"download\", \"from\", \"height\", \"claimed\"}
   {\"event\": \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
   {\"event\": \"pending\", \"count\"}
+  {\"event\": \"payment\", \"id\", \"change\", \"key\", \"amount\", \"height\", \"was\"}: a reorg
+      touched a payment from or to key; change is returned (it waits again), confirmed-again,
+      moved or superseded, height that of its block now or null, was before or null
   {\"event\": \"warning\", \"text\"}
   {\"event\": \"synced\", \"height\", \"tip\"}";
 
@@ -214,13 +217,30 @@ pub const CONFIG_JSON: &str = "\
 JSON: {\"home\", \"genesis\", \"parameters\": [{\"name\", \"value\", \"source\", \"default\",
        \"allowed\", \"meaning\"}]}";
 
+/// `mvb doctor --help`.
+pub const DOCTOR: &str = "\
+What stands in the way of a node here, and what to do about it.
+
+Looks at the home, its disk, keys, lock and chain, at the ports, at whether broadcasts go out
+and come back, at firewalls, clocks and the parameters of whoever is heard, and says of each
+what it found. Nothing is changed. Exit code 0 means that there is no problem; a note is worth
+knowing, but nothing wrong.";
+
+/// JSON of doctor.
+pub const DOCTOR_JSON: &str = "\
+JSON: {\"home\", \"network\", \"genesis\", \"well\", \"findings\": [{\"check\", \"level\",
+       \"found\", \"remedy\"}]}; level is ok, note or problem, remedy null where it is ok";
+
 /// `mvb demo --help`.
 pub const DEMO: &str = "\
 Watch a whole network at work on this machine, step by step.
 
 Starts miners and wallets as programs of their own in a temporary folder (or --home), lets
 them mine and pay, splits the network in two, lets both halves mine on, and joins them again.
-Everything stays on this machine and is removed at the end.";
+Everything stays on this machine and is removed at the end.
+
+With --lab the network is in this process, in memory, and in your hands: commands on stdin
+split and heal it, pay, give hash power away and play attacks through. `help` lists them.";
 
 /// JSON of demo.
 pub const DEMO_JSON: &str = "\

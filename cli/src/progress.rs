@@ -20,6 +20,14 @@ impl Progress {
         }
     }
 
+    /// None, where the screen is another's.
+    pub fn none() -> Self {
+        Self {
+            bar: None,
+            live: false,
+        }
+    }
+
     /// Whether a bar is drawn, so that lines of progress can be left out.
     pub fn is_live(&self) -> bool {
         self.live

@@ -2,8 +2,10 @@
 //! the wiring that starts it all.
 
 pub mod config;
+pub mod doctor;
 pub mod handle;
 pub mod home;
+pub mod lab;
 pub mod resident;
 pub mod running;
 pub mod snapshot;

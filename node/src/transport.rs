@@ -5,6 +5,7 @@
 
 mod lan;
 mod local;
+pub mod probe;
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use lan::Interfaces;
@@ -96,7 +97,8 @@ impl Default for TransportConfig {
 }
 
 impl TransportConfig {
-    fn udp(&self, channel: Channel) -> (u16, &'static str) {
+    /// A channel's port, and the parameter it comes from.
+    pub fn udp(&self, channel: Channel) -> (u16, &'static str) {
         match channel {
             Channel::Status => (self.status_port, "status_broadcast_port"),
             Channel::Transactions => (self.transaction_port, "transaction_port"),
@@ -217,10 +219,7 @@ impl NetTransport {
 
     fn bind(&self, channel: Channel) -> io::Result<Rc<dyn Datagrams>> {
         let (port, parameter) = self.config.udp(channel);
-        let address = match self.config.network {
-            Network::Local => local::BROADCAST,
-            Network::Lan => Ipv4Addr::UNSPECIFIED,
-        };
+        let address = listening_address(self.config.network);
         let socket = local::shared_socket(address, port).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => PortError::NotShared { parameter, port }.into(),
             _ => error,
@@ -291,6 +290,14 @@ impl Transport for NetTransport {
 
     fn connect(&self, peer: SocketAddr) -> LocalBoxFuture<'_, io::Result<BoxStream>> {
         self.dial(peer).boxed_local()
+    }
+}
+
+/// Where broadcasts are listened for.
+fn listening_address(network: Network) -> Ipv4Addr {
+    match network {
+        Network::Local => local::BROADCAST,
+        Network::Lan => Ipv4Addr::UNSPECIFIED,
     }
 }
 

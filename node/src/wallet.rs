@@ -11,6 +11,7 @@ mod names;
 pub mod outbox;
 mod payments;
 mod send;
+mod standing;
 mod why;
 
 pub use history::{HistoryLine, Page};
@@ -19,6 +20,7 @@ pub use names::{KeyName, KeyNameError, Party, PartyError};
 pub use outbox::{Outbox, OutboxError};
 pub use payments::{AddressLine, AddressList, PaymentState, Pending};
 pub use send::{CancelRequest, PaymentError, SendRequest, Sent, Unlock, least_replacement_fee};
+pub use standing::{OwnPayment, Standing};
 pub use why::{Reason, Why};
 
 use crate::{

@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod crashes;
 pub mod disk;
+pub mod doctor;
 pub mod endurance;
 pub mod lan;
 pub mod life;

@@ -3,7 +3,7 @@
 use mvb_tests::{
     isolated,
     scenarios::{
-        endurance, lan,
+        doctor, endurance, lan,
         lan::Payments::{Conflicting, Covered},
         life, operator, parameters, payments,
     },
@@ -138,4 +138,34 @@ fn the_three_ports_are_where_a_node_speaks_and_listens() {
 #[test]
 fn the_two_intervals_say_what_is_repeated_how_often() {
     isolated!(|| parameters::the_two_intervals(program()));
+}
+
+#[test]
+fn the_doctor_finds_a_running_network_well() {
+    isolated!(|| doctor::a_healthy_home(program()));
+}
+
+#[test]
+fn the_doctor_finds_taken_ports_open_files_and_wrong_settings() {
+    isolated!(|| doctor::faults_of_a_machine(program()));
+}
+
+#[test]
+fn the_doctor_finds_a_full_and_a_read_only_disk() {
+    isolated!(|| doctor::faults_of_a_disk(program()));
+}
+
+#[test]
+fn the_doctor_finds_a_damaged_and_a_missing_chain() {
+    isolated!(|| doctor::faults_of_a_chain(program()));
+}
+
+#[test]
+fn the_doctor_tells_a_network_of_other_parameters() {
+    isolated!(|| doctor::a_network_of_other_parameters(program()));
+}
+
+#[test]
+fn the_doctor_tells_which_interface_a_broadcast_cannot_leave_by() {
+    isolated!(|| doctor::a_lan(program()));
 }

@@ -2,6 +2,7 @@
 //! it. This file chooses the rules and cleans up; `network` starts and stops the programs,
 //! `story` says what happens, `told` how it reads.
 
+mod lab;
 mod network;
 mod story;
 mod told;
@@ -35,11 +36,17 @@ use tokio::time::{Instant, sleep};
 /// How long a block should take, in seconds.
 const BLOCK_SECONDS: f64 = 0.5;
 
+/// How many miners there are unless another number is asked for.
+const MINERS: u8 = 2;
+
 /// How long the hash rate is measured.
 const MEASURED: Duration = Duration::from_millis(400);
 
 /// Runs the demonstration.
 pub fn run(context: &Context, demo: &args::Demo) -> Result<Exit> {
+    if demo.lab {
+        return lab::run(context, usize::from(demo.miners.unwrap_or(lab::MINERS)));
+    }
     let base = Base::new(context.explicit_home())?;
     let ended = watch::run(async {
         let signal = watch::signal();
@@ -80,7 +87,7 @@ async fn tell(context: &Context, demo: &args::Demo, base: &Base) -> Result<()> {
         block_reward: Amount::from_units(10_000_000),
         ..ChainParams::default()
     };
-    let miners = usize::from(demo.miners);
+    let miners = usize::from(demo.miners.unwrap_or(MINERS));
     let network = Network::new(base.path(), params, (threads / miners).max(1))?;
     let mut story = Story::new(&context.output, network, started);
     story.rules(rate)?;

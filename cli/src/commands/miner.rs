@@ -4,10 +4,11 @@ use super::watch::{self, Tell};
 use crate::{
     args,
     context::Context,
+    dashboard::{Dashboard, Identity, Sources, screen},
     exit::{Exit, UsageError},
     narrator::Event,
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mvb_kernels::Kernel;
 use mvb_node::{
     config::{Config, MINING_REWARDS},
@@ -16,6 +17,7 @@ use mvb_node::{
     wallet::{KeyStore, Party},
 };
 use mvb_protocol::address::Address;
+use std::collections::BTreeMap;
 
 /// Mines.
 pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
@@ -24,6 +26,14 @@ pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
         ("kernel", miner.kernel),
         ("reward_to", miner.reward_to),
     ])?;
+    if miner.dashboard && !screen::is_terminal() {
+        return Err(UsageError(
+            "--dashboard needs a terminal for stdin and stdout: run it in one, or leave \
+             --dashboard out"
+                .to_owned(),
+        )
+        .into());
+    }
     // Before anything is made: a kernel that cannot be had may be mistyped.
     let kernel = config
         .search_kernel()
@@ -37,7 +47,21 @@ pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
     // Nothing is created in a home that another process holds; it says who that is.
     drop(home.lock(Role::Miner)?);
     let reward_to = reward_address(context, &config)?;
-    watch::run(mine(context, &config, &home, kernel, reward_to))
+    let screen = if miner.dashboard {
+        Screen::Dashboard
+    } else {
+        Screen::Lines
+    };
+    watch::run(mine(context, &config, &home, kernel, reward_to, screen))
+}
+
+/// How the miner is watched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Screen {
+    /// Line by line.
+    Lines,
+    /// On a screen of its own.
+    Dashboard,
 }
 
 async fn mine(
@@ -46,6 +70,7 @@ async fn mine(
     home: &Home,
     kernel: &'static Kernel,
     reward_to: Address,
+    screen: Screen,
 ) -> Result<Exit> {
     let threads = config.search_threads();
     let work = Work::Mine {
@@ -56,6 +81,25 @@ async fn mine(
     let running = running::start(home, config, work).await?;
     let tip = running.view.chain.borrow().tip;
     let params = config.chain_params();
+    if screen == Screen::Dashboard {
+        let identity = Identity {
+            network: params.network_name.clone(),
+            genesis: params.genesis_id().to_string(),
+            kernel: kernel.name(),
+            threads,
+            port: running.port.unwrap_or_default(),
+            reward_to,
+            names: names(config)?,
+        };
+        let sources = Sources::new(&running);
+        let dashboard =
+            Dashboard::start(identity, sources).context("the terminal cannot show a dashboard")?;
+        watch::watch(context, &running.view, Tell::Pane, |_, _| {
+            Ok(dashboard.is_quit().then_some(()))
+        })
+        .await?;
+        return Ok(Exit::Done);
+    }
     context.output.event(&Event::Started {
         network: params.network_name.clone(),
         genesis: params.genesis_id().to_string(),
@@ -72,6 +116,15 @@ async fn mine(
     })
     .await?;
     Ok(Exit::Done)
+}
+
+/// How the addresses of this home are called. Files that are no keys have no address.
+fn names(config: &Config) -> Result<BTreeMap<Address, String>> {
+    let listing = KeyStore::new(&config.key_store_dir).list()?;
+    let named = listing.keys.iter();
+    Ok(named
+        .map(|key| (key.address(), key.name.to_string()))
+        .collect())
 }
 
 fn shown(reward_to: &Party) -> String {

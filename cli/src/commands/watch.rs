@@ -4,8 +4,9 @@
 
 use crate::{
     context::Context,
+    logs,
     narrator::{Event, Narrator, Seen},
-    output::OutputError,
+    output::{OutputError, utc},
     progress::Progress,
 };
 use mvb_actors::view::View;
@@ -34,6 +35,8 @@ pub enum Tell {
     Everything,
     /// Warnings, on stderr: stdout holds a result.
     Warnings,
+    /// Everything, in the dashboard's log: the screen is taken.
+    Pane,
 }
 
 thread_local! {
@@ -109,7 +112,10 @@ pub async fn watch<T>(
 ) -> anyhow::Result<Ended<T>> {
     let started = Instant::now();
     let mut narrator = Narrator::new(&Seen::of(view));
-    let mut progress = Progress::new(&context.output);
+    let mut progress = match tell {
+        Tell::Everything | Tell::Warnings => Progress::new(&context.output),
+        Tell::Pane => Progress::none(),
+    };
     let ended = signal();
     tokio::pin!(ended);
     loop {
@@ -155,6 +161,12 @@ fn tell_one(
             Ok(())
         }
         (Tell::Warnings, _) => Ok(()),
+        (Tell::Pane, event) => {
+            let now = utc(context.now().0);
+            let time = now.get(11..).unwrap_or_default();
+            logs::PANE.push(&format!("{time} {event}"));
+            Ok(())
+        }
     })
 }
 

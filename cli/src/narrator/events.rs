@@ -1,7 +1,7 @@
 //! The lines and JSON documents of a running node. Each reads both ways; the pages of the
 //! help document the JSON.
 
-use super::Seen;
+use super::{PaymentEvent, Seen};
 use crate::output::{count, duration, hash_rate};
 use mvb_actors::view::MiningState;
 use mvb_protocol::{hash::BlockId, numbers::Height, target::Work};
@@ -72,6 +72,8 @@ pub enum Event {
         /// How many.
         count: usize,
     },
+    /// A reorg touched a payment from or to this home.
+    Payment(PaymentEvent),
     /// Something the user may have to act on.
     Warning {
         /// In words.
@@ -208,6 +210,7 @@ impl fmt::Display for Event {
                 "{} of this home not confirmed yet, announced until then",
                 count(*pending, "payment")
             ),
+            Self::Payment(payment) => payment.fmt(f),
             Self::Warning { text } => write!(f, "warning: {text}"),
             Self::Synced { height, tip } => {
                 write!(

@@ -96,26 +96,10 @@ impl Interfaces {
             return;
         }
         self.listed.set(Some(now));
-        match if_addrs::get_if_addrs() {
-            Ok(list) => self.adopt(
-                list.into_iter()
-                    .filter(|interface| !interface.is_p2p)
-                    .filter_map(|interface| match interface.addr {
-                        IfAddr::V4(address) => Network::of(interface.name, &address),
-                        IfAddr::V6(_) => None,
-                    })
-                    .filter(|network| self.uses(network))
-                    .collect(),
-            ),
+        match networks(&self.named) {
+            Ok(networks) => self.adopt(networks),
             Err(error) => tracing::warn!(%error, "the network interfaces cannot be listed"),
         }
-    }
-
-    /// Whether an interface is among those named, by its name or its address.
-    fn uses(&self, network: &Network) -> bool {
-        let own = network.own.to_string();
-        let named = |name: &String| *name == network.name || *name == own;
-        self.named.is_empty() || self.named.iter().any(named)
     }
 
     /// Opens what is new and closes what is gone. A socket that failed is opened anew,
@@ -141,13 +125,28 @@ impl Interfaces {
     }
 }
 
+/// The networks with a broadcast address that this machine is on now: those named, by their
+/// interface's name or this machine's address, or all of them where none is named.
+pub(super) fn networks(named: &[String]) -> io::Result<Vec<Network>> {
+    let list = if_addrs::get_if_addrs()?;
+    Ok(list
+        .into_iter()
+        .filter(|interface| !interface.is_p2p)
+        .filter_map(|interface| match interface.addr {
+            IfAddr::V4(address) => Network::of(interface.name, &address),
+            IfAddr::V6(_) => None,
+        })
+        .filter(|network| network.is_among(named))
+        .collect())
+}
+
 /// One IPv4 network that an interface is on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Network {
-    name: String,
-    own: Ipv4Addr,
+pub(super) struct Network {
+    pub(super) name: String,
+    pub(super) own: Ipv4Addr,
     mask: Ipv4Addr,
-    broadcast: Ipv4Addr,
+    pub(super) broadcast: Ipv4Addr,
 }
 
 impl Network {
@@ -169,6 +168,12 @@ impl Network {
             mask,
             broadcast: told.unwrap_or(last),
         })
+    }
+
+    fn is_among(&self, named: &[String]) -> bool {
+        let own = self.own.to_string();
+        let is_named = |name: &String| *name == self.name || *name == own;
+        named.is_empty() || named.iter().any(is_named)
     }
 
     fn contains(&self, address: Ipv4Addr) -> bool {
@@ -298,11 +303,8 @@ mod tests {
             (vec!["10.0.0.5"], true),
             (vec!["b", "10.0.0.6"], false),
         ] {
-            assert_eq!(
-                interfaces(&named, Vec::new()).uses(&network),
-                used,
-                "{named:?}"
-            );
+            let named: Vec<String> = named.into_iter().map(str::to_owned).collect();
+            assert_eq!(network.is_among(&named), used, "{named:?}");
         }
     }
 

@@ -183,3 +183,17 @@ fn a_network_reads_back_from_its_name() {
     let error = "internet".parse::<Network>().unwrap_err().to_string();
     assert_eq!(error, "got network \"internet\", expected local or lan");
 }
+
+#[tokio::test]
+async fn a_probe_of_the_loopback_network_comes_back() {
+    let (_held, status_port) = some_shared_port();
+    let config = TransportConfig {
+        status_port,
+        ..TransportConfig::default()
+    };
+    let ways = probe::reach(&config, Channel::Status, [7; 16], PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(ways.len(), 1);
+    assert!(matches!(ways[0].outcome, probe::Outcome::Heard), "{ways:?}");
+}

@@ -29,18 +29,22 @@ fn restless(lab: &Lab, home: PathBuf) -> Mvb {
 }
 
 /// A file system of a few KiB, mounted until the namespace ends.
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(folder: PathBuf, kib: usize) -> Self {
+    pub(super) fn mount(folder: PathBuf, kib: usize) -> Self {
         fs::create_dir(&folder).expect("a new folder");
         let disk = Self(folder);
         disk.run("-ttmpfs", &format!("size={kib}k"));
         disk
     }
 
-    fn resize(&self, kib: usize) {
+    pub(super) fn resize(&self, kib: usize) {
         self.run("-ttmpfs", &format!("remount,size={kib}k"));
+    }
+
+    pub(super) fn forbid_writing(&self) {
+        self.run("-ttmpfs", "remount,ro");
     }
 
     fn run(&self, kind: &str, options: &str) {

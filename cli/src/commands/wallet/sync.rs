@@ -4,7 +4,7 @@ use crate::{
     commands::watch::{self, Ended, Tell},
     context::{Context, open_wallet},
     exit::{Exit, Interrupted},
-    narrator::{Event, Seen},
+    narrator::{Event, Returns, Seen},
 };
 use anyhow::{Result, bail};
 use mvb_node::{
@@ -45,9 +45,13 @@ async fn follow(
         tip: tip.id.to_string(),
     })?;
     let mut pending = PendingCount::default();
+    let mut reorgs = Reorgs::default();
     let mut still = Stillness::default();
     let interval = config.status_broadcast_interval_seconds;
     let ended = watch::watch(context, &running.view, Tell::Everything, |seen, elapsed| {
+        for event in reorgs.touched(&wallet, seen)? {
+            context.output.event(&event)?;
+        }
         if let Some(event) = pending.changed(&wallet, seen, elapsed)? {
             context.output.event(&event)?;
         }
@@ -146,6 +150,36 @@ impl PendingCount {
         }
         self.told = count;
         Ok(Some(Event::Pending { count }))
+    }
+}
+
+/// Looks up this home's payments on the chain whenever the tip has changed.
+#[derive(Default)]
+struct Reorgs {
+    tip: Option<Tip>,
+    payments: Returns,
+}
+
+impl Reorgs {
+    /// The newest payments of each key that are looked for. More than these within a tenth
+    /// of a second are told of no reorg.
+    const NEWEST: usize = 32;
+
+    fn touched(&mut self, wallet: &Wallet, seen: &Seen) -> Result<Vec<Event>> {
+        let tip = seen.chain.tip;
+        // The blocks of a download are old, and settled by what is on top of them.
+        if self.tip == Some(tip) || seen.peers.sync.is_some() {
+            return Ok(Vec::new());
+        }
+        self.tip = Some(tip);
+        let mut own = wallet.own_payments(Self::NEWEST)?;
+        own.extend(self.payments.known().cloned());
+        let mut now = Vec::with_capacity(own.len());
+        for payment in own {
+            let standing = wallet.standing(&payment)?;
+            now.push((payment, standing));
+        }
+        Ok(self.payments.observe(now, tip.height))
     }
 }
 
