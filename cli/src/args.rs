@@ -136,6 +136,9 @@ pub enum Wallet {
         /// End with exit code 0 once nobody heard has a better chain
         #[arg(long)]
         until_synced: bool,
+        /// The explorer.
+        #[command(flatten)]
+        http: Http,
     },
     /// What an address was paid and has paid, the newest first
     #[command(long_about = pages::HISTORY, after_long_help = pages::HISTORY_JSON)]
@@ -194,6 +197,28 @@ pub struct Miner {
     /// Show all of it on one screen; q ends it
     #[arg(long, conflicts_with = "json")]
     pub dashboard: bool,
+    /// The explorer.
+    #[command(flatten)]
+    pub http: Http,
+}
+
+/// Where to serve the explorer.
+#[derive(Debug, ClapArgs)]
+pub struct Http {
+    /// Serve the explorer here, PORT or ADDRESS:PORT [default: 127.0.0.1:8600 or the next free port]
+    #[arg(long, value_name = "ADDR", conflicts_with = "no_http")]
+    pub http: Option<String>,
+    /// Serve no explorer
+    #[arg(long)]
+    pub no_http: bool,
+}
+
+impl Http {
+    /// The parameter that the options stand for.
+    pub fn parameter(self) -> (&'static str, Option<String>) {
+        let off = self.no_http.then(|| "off".to_owned());
+        ("http", self.http.or(off))
+    }
 }
 
 /// The chain's commands.

@@ -5,6 +5,7 @@ pub mod chain;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+mod http;
 pub mod install;
 pub mod miner;
 pub mod wallet;

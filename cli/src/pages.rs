@@ -105,12 +105,13 @@ pub const SYNC: &str = "\
 Follow the network: download new blocks, announce payments not confirmed yet.
 
 Runs until Ctrl-C. With --until-synced it ends with exit code 0 as soon as a miner was heard
-and nobody heard has a better chain.";
+and nobody heard has a better chain. Otherwise an explorer shows the chain in a browser, at the
+address printed; --no-http serves none.";
 
 /// JSON of sync.
 pub const SYNC_JSON: &str = "\
 JSON, one document a line, told apart by \"event\":
-  {\"event\": \"listening\", \"network\", \"genesis\", \"height\", \"tip\"}
+  {\"event\": \"listening\", \"network\", \"genesis\", \"height\", \"tip\", \"explorer\"}
   {\"event\": \"peers\", \"count\", \"best_height\"}
   {\"event\": \"download\", \"from\", \"height\", \"claimed\"}
   {\"event\": \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
@@ -151,13 +152,15 @@ Mine blocks, serve them to others, earn coins.
 
 Runs until Ctrl-C. It listens for one status interval first and catches up if others have a
 better chain. A block needs block_size transactions, its own reward counted, except the first,
-so on the default network a miner waits until somebody pays.";
+so on the default network a miner waits until somebody pays.
+
+Its explorer shows the chain in a browser, at the address printed; --no-http serves none.";
 
 /// JSON of the miner.
 pub const MINER_JSON: &str = "\
 JSON, one document a line, told apart by \"event\":
   {\"event\": \"started\", \"network\", \"genesis\", \"height\", \"tip\", \"reward_to\", \"threads\",
-   \"kernel\", \"port\"}
+   \"kernel\", \"port\", \"explorer\"}
   {\"event\": \"mined\" or \"tip\", \"height\", \"tip\", \"work\", \"payments\", \"reorg\"}
   {\"event\": \"mining\", \"state\", \"height\", \"missing\", \"hashes_per_second\",
    \"seconds_per_block\", \"blocks_found\", \"peers\", \"waiting_payments\"}

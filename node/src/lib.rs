@@ -13,3 +13,4 @@ pub mod system;
 pub mod transport;
 pub mod wallet;
 pub mod wiring;
+pub mod words;

@@ -1,6 +1,9 @@
 //! `mvb miner`: runs a mining node until a signal.
 
-use super::watch::{self, Tell};
+use super::{
+    http,
+    watch::{self, Tell},
+};
 use crate::{
     args,
     context::Context,
@@ -9,6 +12,7 @@ use crate::{
     narrator::Event,
 };
 use anyhow::{Context as _, Result};
+use mvb_explorer::Server;
 use mvb_kernels::Kernel;
 use mvb_node::{
     config::{Config, MINING_REWARDS},
@@ -25,6 +29,7 @@ pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
         ("threads", miner.threads.map(|threads| threads.to_string())),
         ("kernel", miner.kernel),
         ("reward_to", miner.reward_to),
+        miner.http.parameter(),
     ])?;
     if miner.dashboard && !screen::is_terminal() {
         return Err(UsageError(
@@ -79,6 +84,7 @@ async fn mine(
         reward_to,
     };
     let running = running::start(home, config, work).await?;
+    let explorer = http::explorer(context, config, &running.handle)?;
     let tip = running.view.chain.borrow().tip;
     let params = config.chain_params();
     if screen == Screen::Dashboard {
@@ -110,6 +116,7 @@ async fn mine(
         threads,
         kernel: kernel.name().to_owned(),
         port: running.port.unwrap_or_default(),
+        explorer: explorer.as_ref().map(Server::url),
     })?;
     watch::watch(context, &running.view, Tell::Everything, |_, _| {
         Ok(None::<()>)

@@ -33,6 +33,8 @@ pub enum Event {
         kernel: String,
         /// The block server's port.
         port: u16,
+        /// Where its explorer is.
+        explorer: Option<String>,
     },
     /// The wallet begins to follow.
     Listening {
@@ -44,6 +46,8 @@ pub enum Event {
         height: u64,
         /// The chain's tip.
         tip: String,
+        /// Where its explorer is.
+        explorer: Option<String>,
     },
     /// The number of peers changed.
     Peers {
@@ -158,23 +162,27 @@ impl fmt::Display for Event {
                 threads,
                 kernel,
                 port,
+                explorer,
                 ..
             } => write!(
                 f,
                 "miner of network {network:?} (genesis {genesis:.8}), chain at height {height}\n\
                  rewards go to {shown_reward_to}; blocks are served on port {port}; Ctrl-C ends it\n\
-                 {} {} with kernel {kernel}",
+                 {} {} with kernel {kernel}{}",
                 count(*threads, "thread"),
-                if *threads == 1 { "searches" } else { "search" }
+                if *threads == 1 { "searches" } else { "search" },
+                explorer_line(explorer)
             ),
             Self::Listening {
                 network,
                 genesis,
                 height,
+                explorer,
                 ..
             } => write!(
                 f,
-                "following network {network:?} (genesis {genesis:.8}), chain at height {height}"
+                "following network {network:?} (genesis {genesis:.8}), chain at height {height}{}",
+                explorer_line(explorer)
             ),
             Self::Peers {
                 count: 0,
@@ -219,6 +227,14 @@ impl fmt::Display for Event {
                 )
             }
         }
+    }
+}
+
+/// Where to look, on a line of its own.
+fn explorer_line(explorer: &Option<String>) -> String {
+    match explorer {
+        Some(url) => format!("\nexplorer at {url}"),
+        None => String::new(),
     }
 }
 

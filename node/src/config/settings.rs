@@ -55,6 +55,8 @@ pub struct Settings {
     pub mempool_bytes: usize,
     /// The most payments a second from one source.
     pub mempool_per_source_per_second: u32,
+    /// Where the explorer is served; `None` for nowhere.
+    pub http: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -79,6 +81,7 @@ impl Settings {
             reward_to: Party::Name(reward_key),
             mempool_bytes: 64 << 20,
             mempool_per_source_per_second: 1_000,
+            http: Some(SocketAddr::from(([127, 0, 0, 1], 8600))),
         }
     }
 

@@ -5,6 +5,7 @@ use super::settings::Settings;
 use crate::transport::Network;
 use mvb_protocol::{amount::Amount, keys::Curve, wire::MIN_ANNOUNCED_PORT};
 use std::{
+    net::SocketAddr,
     num::NonZeroUsize,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -204,7 +205,7 @@ pub static PARAMETERS: &[Parameter] = &[
         "nodes that are asked for blocks whether they are heard or not",
         peers,
         |text, _| list(text, |item| item.parse().ok()),
-        |peers: &Vec<std::net::SocketAddr>| {
+        |peers: &Vec<SocketAddr>| {
             let shown: Vec<String> = peers.iter().map(ToString::to_string).collect();
             shown.join(",")
         }
@@ -263,7 +264,32 @@ pub static PARAMETERS: &[Parameter] = &[
         |text, _| number(text, 1..=1_000_000),
         ToString::to_string
     ),
+    parameter!(
+        "http",
+        false,
+        "a port of this machine only, an address with a port, or off",
+        "where `mvb miner` and `mvb wallet sync` serve the explorer; left at its default, the next free port is taken",
+        http,
+        |text, _| http(text),
+        |address: &Option<SocketAddr>| address
+            .map_or_else(|| "off".to_owned(), |address| address.to_string())
+    ),
 ];
+
+/// Where to serve the explorer. A port alone means the loopback network, so that nothing else
+/// is reached unless its address is typed.
+fn http(text: &str) -> Option<Option<SocketAddr>> {
+    if text == "off" {
+        return Some(None);
+    }
+    let port = number(text, 1..=65_535).map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    let address = || {
+        text.parse()
+            .ok()
+            .filter(|address: &SocketAddr| address.port() > 0)
+    };
+    port.or_else(address).map(Some)
+}
 
 /// A whole number of plain digits in a range.
 fn number<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> Option<T> {

@@ -82,6 +82,7 @@ fn the_defaults_are_the_documented_ones() {
             "reward_to=mining_rewards".to_owned(),
             "mempool_bytes=67108864".to_owned(),
             "mempool_per_source_per_second=1000".to_owned(),
+            "http=127.0.0.1:8600".to_owned(),
         ]
     );
     assert_eq!(config.chain_params(), &ChainParams::default());
@@ -135,6 +136,7 @@ fn every_parameter_has_its_effect() {
         .set("reward_to=alice")
         .set("mempool_bytes=65536")
         .set("mempool_per_source_per_second=5")
+        .set("http=[::1]:8700")
         .load()
         .unwrap();
     let chain = config.chain_params();
@@ -173,6 +175,16 @@ fn every_parameter_has_its_effect() {
     assert_eq!(config.reward_to.to_string(), "alice");
     assert_eq!(config.mempool_bytes, 65_536);
     assert_eq!(config.mempool_per_source_per_second, 5);
+    assert_eq!(config.http.unwrap().to_string(), "[::1]:8700");
+}
+
+#[test]
+fn the_explorer_is_for_this_machine_unless_an_address_is_typed() {
+    let http = |text: &str| given().set(&format!("http={text}")).load().unwrap().http;
+    assert_eq!(http("9000").unwrap().to_string(), "127.0.0.1:9000");
+    assert_eq!(http("0.0.0.0:9000").unwrap().to_string(), "0.0.0.0:9000");
+    assert_eq!(http("off"), None);
+    assert!(given().load().unwrap().http.unwrap().ip().is_loopback());
 }
 
 #[test]
@@ -313,6 +325,10 @@ fn values_out_of_range_are_refused_with_what_is_allowed() {
         "reward_to=not/a/name",
         "mempool_bytes=1",
         "mempool_per_source_per_second=0",
+        "http=somewhere",
+        "http=0",
+        "http=127.0.0.1",
+        "http=127.0.0.1:0",
     ] {
         let (key, value) = text.split_once('=').unwrap();
         let line = given().set(text).error();

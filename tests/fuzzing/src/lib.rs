@@ -10,6 +10,7 @@
 mod bytes;
 mod files;
 pub mod harness;
+mod http;
 mod ledger;
 mod mutate;
 mod records;
@@ -75,6 +76,7 @@ pub static TARGETS: &[Target] = &[
     files::STORE_FILE,
     records::STORE_RECORDS,
     records::OUTBOX,
+    http::HTTP,
 ];
 
 /// The target of a name.

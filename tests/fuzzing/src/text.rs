@@ -279,7 +279,7 @@ fn names_seeds() -> Vec<Seed> {
 }
 
 fn config_seeds() -> Vec<Seed> {
-    let ranges: [(&str, &[&str], &[&str]); 15] = [
+    let ranges: [(&str, &[&str], &[&str]); 16] = [
         ("difficulty", &["1", "64"], &["0", "65", "", "1.0", "-1"]),
         ("block_size", &["1", "5165"], &["0", "4294967296", "5166"]),
         (
@@ -331,6 +331,18 @@ fn config_seeds() -> Vec<Seed> {
             &["localhost:2607", "10.0.0.1", ","],
         ),
         ("network", &["local"], &["lan", "internet", ""]),
+        (
+            "http",
+            &["off", "1", "65535", "[::1]:8600", "0.0.0.0:1"],
+            &[
+                "",
+                "0",
+                "65536",
+                "127.0.0.1",
+                "localhost:8600",
+                "127.0.0.1:0",
+            ],
+        ),
     ];
     let mut seeds = Vec::new();
     for (key, good, bad) in ranges {

@@ -1,12 +1,17 @@
 //! `mvb wallet sync`: follows the network, and announces this home's payments meanwhile.
 
 use crate::{
-    commands::watch::{self, Ended, Tell},
+    args,
+    commands::{
+        http,
+        watch::{self, Ended, Tell},
+    },
     context::{Context, open_wallet},
     exit::{Exit, Interrupted},
     narrator::{Event, Returns, Seen},
 };
 use anyhow::{Result, bail};
+use mvb_explorer::Server;
 use mvb_node::{
     config::Config,
     home::{Found, Home},
@@ -17,8 +22,8 @@ use mvb_protocol::chain::Tip;
 use std::time::Duration;
 
 /// Follows the network until a signal, or until synced.
-pub fn run(context: &Context, until_synced: bool) -> Result<Exit> {
-    let config = context.config()?;
+pub fn run(context: &Context, until_synced: bool, http: args::Http) -> Result<Exit> {
+    let config = context.config_with(&[http.parameter()])?;
     let (home, found) = Home::open_or_create(&config.home)?;
     if found == Found::Created {
         context
@@ -35,6 +40,11 @@ async fn follow(
     until_synced: bool,
 ) -> Result<Exit> {
     let running = running::start(home, config, Work::Follow).await?;
+    // Who only waits for the chain has nothing to look at.
+    let explorer = match until_synced && !config.is_explicit("http") {
+        true => None,
+        false => http::explorer(context, config, &running.handle)?,
+    };
     let wallet = open_wallet(config, home)?;
     let tip = running.view.chain.borrow().tip;
     let params = config.chain_params();
@@ -43,6 +53,7 @@ async fn follow(
         genesis: params.genesis_id().to_string(),
         height: tip.height.0,
         tip: tip.id.to_string(),
+        explorer: explorer.as_ref().map(Server::url),
     })?;
     let mut pending = PendingCount::default();
     let mut reorgs = Reorgs::default();

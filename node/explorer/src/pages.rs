@@ -1,0 +1,25 @@
+//! The pages, one file each. Every one is made on the server from a snapshot of the node and
+//! a view of its chain; nothing here asks an actor but for the payments that wait.
+
+mod address;
+mod block;
+mod chart;
+mod forks;
+mod layout;
+mod lists;
+mod overview;
+mod peers;
+mod problem;
+mod search;
+mod transaction;
+mod tree;
+
+pub use address::address;
+pub use block::block;
+pub use forks::forks;
+pub use lists::{blocks, cursor, mempool};
+pub use overview::overview;
+pub use peers::peers;
+pub use problem::problem;
+pub use search::search;
+pub use transaction::{reasons, state, transaction};

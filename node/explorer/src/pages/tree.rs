@@ -1,0 +1,118 @@
+//! The picture of the fork tree: a column a height, a row a branch, the active chain on top.
+
+use super::layout::short;
+use crate::forks::{Claim, ForkTree, TreeBlock};
+use maud::{Markup, html};
+use mvb_actors::seen_blocks::Fate;
+use mvb_node::words;
+
+const COLUMN: i64 = 132;
+const ROW: i64 = 64;
+const BOX: (i64, i64) = (104, 40);
+const TOP: i64 = 34;
+const LEFT: i64 = 16;
+
+/// The picture, in a frame that scrolls.
+pub fn draw(tree: &ForkTree) -> Markup {
+    let last = tree.blocks.iter().map(|block| block.height.0).max();
+    let last = last.unwrap_or(tree.tip.height.0).max(tree.from.0);
+    let columns = (last - tree.from.0) as i64 + 1 + i64::from(!tree.claims.is_empty());
+    let rows = tree.lanes.max(tree.claims.len()) as i64;
+    let (width, height) = (LEFT + columns * COLUMN, TOP + rows * ROW);
+    let sides = tree.blocks.iter().filter(|block| block.lane > 0).count();
+    let about = format!(
+        "{} of the active chain up to height {}, {} beside it, {} claimed by peers",
+        words::count(tree.blocks.len() - sides, "block"),
+        tree.tip.height,
+        words::count(sides, "block"),
+        words::count(tree.claims.len(), "tip"),
+    );
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Fork tree, scrolls sideways" {
+            svg .tree width=(width) height=(height) viewBox=(format!("0 0 {width} {height}"))
+                role="group" aria-labelledby="tree-title tree-about" {
+                title #tree-title { "Fork tree" }
+                desc #tree-about { (about) }
+                @for offset in 0..=(last - tree.from.0) {
+                    text .small x=(LEFT + offset as i64 * COLUMN) y="20" {
+                        (words::grouped(tree.from.0 + offset))
+                    }
+                }
+                @for block in &tree.blocks { (edge(tree, block)) }
+                @for block in &tree.blocks { (node(tree, block)) }
+                @for (row, claim) in tree.claims.iter().enumerate() {
+                    (claimed(claim, columns - 1, row as i64))
+                }
+            }
+        }
+    }
+}
+
+fn place(tree: &ForkTree, block: &TreeBlock) -> (i64, i64) {
+    let column = block.height.0.saturating_sub(tree.from.0) as i64;
+    (LEFT + column * COLUMN, TOP + block.lane as i64 * ROW)
+}
+
+/// The line from a block's parent to it.
+fn edge(tree: &ForkTree, block: &TreeBlock) -> Markup {
+    let Some(parent) = tree.blocks.iter().find(|other| other.id == block.previous) else {
+        return html! {};
+    };
+    let ((x0, y0), (x1, y1)) = (place(tree, parent), place(tree, block));
+    let (x0, y0, y1) = (x0 + BOX.0, y0 + BOX.1 / 2, y1 + BOX.1 / 2);
+    let middle = (x0 + x1) / 2;
+    let class = if block.lane == 0 {
+        "edge active"
+    } else {
+        "edge side"
+    };
+    html! {
+        path class=(class) d=(format!("M{x0} {y0}C{middle} {y0} {middle} {y1} {x1} {y1}")) {}
+    }
+}
+
+fn node(tree: &ForkTree, block: &TreeBlock) -> Markup {
+    let (x, y) = place(tree, block);
+    let fate = match block.fate {
+        _ if block.lane == 0 => "active",
+        Fate::Active | Fate::Orphaned => "orphaned",
+        Fate::Outdone => "outdone",
+    };
+    let tip = if block.id == tree.tip.id { " tip" } else { "" };
+    let mut about = format!("Block {} {}, {fate}", block.height, short(&block.id));
+    if let Some((payments, _)) = block.body {
+        about += &format!(", {}", words::count(payments, "payment"));
+    }
+    let more = match (block.found_here, block.peers) {
+        (true, 0) => "found here".to_owned(),
+        (true, peers) => format!("here, {}", words::count(peers, "peer")),
+        (false, 0) => String::new(),
+        (false, peers) => words::count(peers, "peer"),
+    };
+    html! {
+        a class=(format!("{fate}{tip}")) href={ "/blocks/" (block.id) }
+            aria-label=(format!("{about}{}{more}", if more.is_empty() { "" } else { ", " })) {
+            title { (about) }
+            rect x=(x) y=(y) width=(BOX.0) height=(BOX.1) rx="8" {}
+            text x=(x + 10) y=(y + if more.is_empty() { 25 } else { 17 }) { (format!("{:.10}", block.id)) }
+            @if !more.is_empty() { text .small x=(x + 10) y=(y + 32) { (more) } }
+        }
+    }
+}
+
+fn claimed(claim: &Claim, column: i64, row: i64) -> Markup {
+    let (x, y) = (LEFT + column * COLUMN, TOP + row * ROW);
+    html! {
+        g .claimed {
+            title {
+                "Claimed: block " (claim.tip.height) " " (short(&claim.tip.id)) ", by "
+                (words::count(claim.peers, "peer"))
+            }
+            rect x=(x) y=(y) width=(BOX.0) height=(BOX.1) rx="8" {}
+            text x=(x + 10) y=(y + 17) { (format!("{:.10}", claim.tip.id)) }
+            text .small x=(x + 10) y=(y + 32) {
+                "at " (claim.tip.height) ", " (words::count(claim.peers, "peer"))
+            }
+        }
+    }
+}
