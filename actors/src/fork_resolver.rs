@@ -36,6 +36,7 @@ use mvb_protocol::{
     numbers::{Height, Timestamp},
     wire::{NodeId, Status},
 };
+use pace::Meter;
 use peers::{Ended, Heard, Order, Peers, PeersConfig};
 use std::{
     collections::BTreeMap,
@@ -61,6 +62,9 @@ const STRANGERS_CAPACITY: usize = 256;
 
 /// How long the miner waits for downloads that bring nothing.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a session may be silent while its peer is heard otherwise.
+const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// How long nothing is fetched after this node's store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -109,6 +113,8 @@ pub struct ForkResolver {
     peers: Peers,
     /// The downloads at work, with what each peer claims.
     downloads: BTreeMap<SocketAddr, Height>,
+    /// The sessions at work, each with what it receives.
+    attempts: BTreeMap<SocketAddr, (SpawnHandle, Rc<Meter>)>,
     /// The connections to pinned peers that are kept open to hear their announcements.
     kept: BTreeMap<SocketAddr, SpawnHandle>,
     catching_up: bool,
@@ -160,6 +166,7 @@ impl ForkResolver {
             config,
             miner: ports.miner,
             downloads: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             kept: BTreeMap::new(),
             catching_up: false,
             fruitless_since: None,
@@ -211,9 +218,14 @@ impl Handler<PeerStatus> for ForkResolver {
                 self.last_heard = Some(wall);
                 self.is_view_due = true;
                 // The next tick looks at everybody; this one must not cost more than itself.
-                if now >= self.not_before
-                    && let Some(order) = self.peers.next_at(endpoint, self.tip(), now)
-                {
+                if now < self.not_before {
+                    return;
+                }
+                let order = match self.is_silent(&endpoint) {
+                    false => self.peers.next_at(endpoint, self.tip(), now),
+                    true => self.peers.renew(endpoint, self.tip(), now),
+                };
+                if let Some(order) = order {
                     self.ask(order, ctx);
                 }
             }
@@ -274,6 +286,12 @@ impl ForkResolver {
         self.shared.env.view.chain.borrow().tip
     }
 
+    /// Whether there is a session with this peer that has heard nothing for a while.
+    fn is_silent(&self, endpoint: &SocketAddr) -> bool {
+        let attempt = self.attempts.get(endpoint);
+        attempt.is_some_and(|(_, meter)| meter.silence() >= SILENCE)
+    }
+
     /// Starts every session that should be at work now.
     fn look(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
@@ -291,14 +309,20 @@ impl ForkResolver {
         if let Some(kept) = self.kept.remove(&endpoint) {
             ctx.cancel_future(kept);
         }
+        if let Some((silent, _)) = self.attempts.remove(&endpoint) {
+            ctx.cancel_future(silent);
+            self.downloads.remove(&endpoint);
+        }
+        let meter = Rc::<Meter>::default();
         let attempt = Attempt {
             shared: self.shared.clone(),
             deadlines: self.config.deadlines.clone(),
             endpoint,
             is_kept: self.config.pinned.contains(&endpoint),
+            meter: meter.clone(),
             resolver: ctx.address(),
         };
-        ctx.spawn(
+        let attempt = ctx.spawn(
             attempt
                 .run()
                 .into_actor(self)
@@ -307,10 +331,12 @@ impl ForkResolver {
                     resolver.look(ctx);
                 }),
         );
+        self.attempts.insert(endpoint, (attempt, meter));
     }
 
     fn session_ended(&mut self, endpoint: SocketAddr, end: Ending, ctx: &mut Context<Self>) {
         let now = Instant::now();
+        self.attempts.remove(&endpoint);
         let conclusion = match &end.result {
             Ok(_) => Conclusion::Fine {
                 adopted: end.adopted,

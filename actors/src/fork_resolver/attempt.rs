@@ -6,7 +6,7 @@ use crate::fork_resolver::{
     bodies::Giver,
     download::{Download, Shared},
     error::SessionError,
-    pace::Deadlines,
+    pace::{Deadlines, Meter},
     session::Session,
 };
 use actix::Addr;
@@ -22,6 +22,8 @@ pub struct Attempt {
     pub endpoint: SocketAddr,
     /// Whether the connection is wanted for the peer's announcements afterwards.
     pub is_kept: bool,
+    /// What it receives, for those who watch.
+    pub meter: Rc<Meter>,
     /// Who hears how far it is.
     pub resolver: Addr<ForkResolver>,
 }
@@ -38,6 +40,7 @@ impl Attempt {
     /// Makes the attempt.
     pub async fn run(self) -> Ending {
         let giver = self.shared.bodies.borrow_mut().giver(self.endpoint);
+        let _release = Release(&self.shared, &giver);
         let result = self.catch_up(&giver).await;
         Ending {
             result,
@@ -47,7 +50,8 @@ impl Attempt {
 
     async fn catch_up(&self, giver: &Rc<Giver>) -> Result<Option<Session>, SessionError> {
         let env = &self.shared.env;
-        let (mut session, hello) = Session::dial(env, self.endpoint, &self.deadlines).await?;
+        let (mut session, hello) =
+            Session::dial(env, self.endpoint, &self.deadlines, self.meter.clone()).await?;
         let claimed = hello.announcement.tip;
         self.report(self.endpoint, SessionEvent::Greeted(hello.node, claimed));
         let ours = env.view.chain.borrow().tip;
@@ -75,6 +79,16 @@ impl Attempt {
 
     fn report(&self, endpoint: SocketAddr, event: SessionEvent) {
         self.resolver.do_send(SessionReport { endpoint, event });
+    }
+}
+
+/// However an attempt ends, also when another one takes its place: what it was to fetch is for
+/// others to fetch.
+struct Release<'a>(&'a Shared, &'a Giver);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.bodies.borrow_mut().release(self.1);
     }
 }
 

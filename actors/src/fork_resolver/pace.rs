@@ -85,10 +85,11 @@ impl Pace {
     }
 }
 
-/// How much was received, and when last.
+/// How much was received, when last, and whether more is due.
 pub struct Meter {
     bytes: Cell<u64>,
     last: Cell<Instant>,
+    is_due: Cell<bool>,
 }
 
 impl Default for Meter {
@@ -96,14 +97,29 @@ impl Default for Meter {
         Self {
             bytes: Cell::new(0),
             last: Cell::new(Instant::now()),
+            is_due: Cell::new(true),
         }
     }
 }
 
 impl Meter {
-    /// A wait begins: silence counts from here.
-    pub fn touch(&self) {
+    /// A wait begins: silence counts from here. So it does from the start on.
+    pub fn begin_wait(&self) {
         self.last.set(Instant::now());
+        self.is_due.set(true);
+    }
+
+    /// What was waited for is here.
+    pub fn end_wait(&self) {
+        self.is_due.set(false);
+    }
+
+    /// For how long nothing has come though something is due.
+    pub fn silence(&self) -> Duration {
+        match self.is_due.get() {
+            true => self.last.get().elapsed(),
+            false => Duration::ZERO,
+        }
     }
 }
 

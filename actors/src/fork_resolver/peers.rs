@@ -127,6 +127,8 @@ struct Fetch {
     /// Whether it adopts enough at a time to cover what others claim nearby.
     adopts: bool,
     has_adopted: bool,
+    /// Whether its session took the place of a silent one.
+    is_renewed: bool,
     /// How far it leads, once the peer's headers have proven a better chain.
     leads_to: Option<Height>,
 }

@@ -47,17 +47,18 @@ impl Session {
         env: &Env,
         peer: SocketAddr,
         deadlines: &Deadlines,
+        meter: Rc<Meter>,
     ) -> Result<(Self, Hello), SessionError> {
         let late = |what| move |_| SessionError::NoBeginning { what };
         let stream = timeout(deadlines.connect, env.net.connect(peer))
             .await
             .map_err(late("connection"))?
             .map_err(SessionError::Connect)?;
-        let meter = Rc::<Meter>::default();
         let mut stream = BufReader::new(Metered::new(stream, meter.clone()));
         let frame = timeout(deadlines.hello, read_frame(&mut stream, MAX_STATUS_BYTES))
             .await
             .map_err(late("hello"))??;
+        meter.end_wait();
         let hello = Hello::from_bytes(&frame)?;
         if hello.node == env.node {
             return Err(SessionError::Echo);
@@ -193,9 +194,11 @@ impl Session {
     async fn read(&mut self, pace: &Pace, what: &'static str) -> Result<Vec<u8>, SessionError> {
         let most = max_response_bytes(&self.params);
         let (meter, deadlines) = (self.meter.clone(), self.deadlines.clone());
-        meter.touch();
+        meter.begin_wait();
         let frame = read_frame(&mut self.stream, most);
-        match pace.keep(&meter, &deadlines, frame).await {
+        let kept = pace.keep(&meter, &deadlines, frame).await;
+        meter.end_wait();
+        match kept {
             Some(frame) => Ok(frame?),
             None => Err(SessionError::Timeout { what }),
         }

@@ -63,6 +63,27 @@ impl Peers {
         self.start(order, now)
     }
 
+    /// The same for a peer whose session is silent though it was just heard: its link was cut,
+    /// and works again. A new session takes the place of that one, once and for trusted peers
+    /// only, so that a peer that is merely slow is served after all.
+    pub fn renew(&mut self, endpoint: SocketAddr, ours: Tip, now: Instant) -> Option<Order> {
+        let peer = self.peers.get_mut(&endpoint)?;
+        if !peer.is_trusted() {
+            return None;
+        }
+        let silent = peer.fetch.take_if(|fetch| !fetch.is_renewed)?;
+        let order = self.next_at(endpoint, ours, now);
+        let peer = self.peers.get_mut(&endpoint)?;
+        match &mut peer.fetch {
+            Some(renewed) => {
+                renewed.is_renewed = true;
+                (renewed.began, renewed.has_adopted) = (silent.began, silent.has_adopted);
+            }
+            none => *none = Some(silent),
+        }
+        order
+    }
+
     fn start(&mut self, order: Order, now: Instant) -> Option<Order> {
         let peer = self.peers.get_mut(&order.endpoint)?;
         peer.last_asked = Some(now);
@@ -72,6 +93,7 @@ impl Peers {
             covers_until: now + HEAD_START,
             adopts: false,
             has_adopted: false,
+            is_renewed: false,
             leads_to: None,
         });
         if !peer.is_trusted() {

@@ -50,6 +50,55 @@ async fn a_download_that_a_cut_link_broke_goes_on_within_a_status_interval_of_it
     .await;
 }
 
+/// A proven peer whose link is whole again says so with a status long before its silent session
+/// ends by itself.
+#[tokio::test(start_paused = true)]
+async fn a_status_of_a_proven_peer_takes_the_place_of_its_silent_session() {
+    local(async {
+        for cut in [2, 3, 4] {
+            let theirs = chain(3, 1);
+            let fixture = Fixture::new(&chain(0, 1));
+            let peer = fixture.peer(4000, &theirs.fork_at(1));
+            fixture.hear(&peer);
+            fixture.until_tip(&theirs.fork_at(1)).await;
+            *peer.chain.borrow_mut() = theirs.clone();
+            seconds(1).await;
+            cut_in_the_middle_of_a_download(&fixture, &peer).await;
+            seconds(cut).await;
+            peer.behaviour.set(Behaviour::Honest);
+            fixture.world.net.is_cut.set(false);
+            fixture.hear(&peer);
+            let half = Duration::from_millis(500);
+            tokio::time::sleep(half).await;
+            assert_eq!(fixture.world.tip(), theirs.tip(), "cut for {cut} s");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_peer_that_is_slow_and_often_heard_is_served_all_the_same() {
+    local(async {
+        let theirs = chain(4, 1);
+        let fixture = Fixture::new(&chain(0, 1));
+        let peer = fixture.peer(4000, &theirs.fork_at(1));
+        fixture.hear(&peer);
+        fixture.until_tip(&theirs.fork_at(1)).await;
+        *peer.chain.borrow_mut() = theirs.clone();
+        peer.block_time.set(Duration::from_secs(3));
+        seconds(1).await;
+        let before = fixture.world.net.connected(peer.address);
+        for _ in 0..30 {
+            fixture.hear(&peer);
+            seconds(1).await;
+        }
+        assert_eq!(fixture.world.tip(), theirs.tip());
+        let connected = fixture.world.net.connected(peer.address) - before;
+        assert_eq!(connected, 2, "asked anew once");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_link_that_breaks_again_and_again_in_the_middle_costs_no_longer_wait() {
     local(async {
