@@ -70,8 +70,8 @@ pub fn block_times(intervals: &[(Height, u64)], target: Option<u64>) -> Markup {
             text .mean-text x=(WIDTH) y=(px(y(mean) - 5.0)) text-anchor="end" {
                 "mean " (span(mean as u64))
             }
-            text x=(LEFT) y=(HEIGHT - 6.0) { (words::grouped(first.0.0)) }
-            text x=(px(LEFT + step * intervals.len() as f64)) y=(HEIGHT - 6.0) text-anchor="end" {
+            text .below x=(LEFT) y=(HEIGHT - 6.0) { (words::grouped(first.0.0)) }
+            text .below x=(px(LEFT + step * intervals.len() as f64)) y=(HEIGHT - 6.0) text-anchor="end" {
                 (words::grouped(last.0.0))
             }
         }

@@ -1,7 +1,7 @@
 //! The page of a payment: where it stands and, while it is in no block, why.
 
 use super::layout::{
-    Live, Place, address_link, block_link, coins, facts, heading, height_link, page, utc, whole,
+    Live, Place, block_link, coins, facts, heading, height_link, page, utc, whole,
 };
 use crate::{
     api::types,
@@ -16,7 +16,7 @@ use mvb_node::{
     wallet::{PaymentState, Why},
     words,
 };
-use mvb_protocol::transaction::Transaction;
+use mvb_protocol::{address::Address, transaction::Transaction};
 
 /// The page.
 ///
@@ -80,8 +80,8 @@ fn details(payment: &Transaction, stands: Markup, reasons: Markup) -> Markup {
             ("Fee", html! {
                 (coins(payment.fee)) " " span .quiet { "for " (payment.size()) " bytes" }
             }),
-            ("From", html! { (address_link(&payment.from())) }),
-            ("To", html! { (address_link(&payment.to)) }),
+            ("From", whole_address(&payment.from())),
+            ("To", whole_address(&payment.to)),
             ("Sequence", html! { (payment.sequence) " " span .quiet { "among the sender's payments, from 0" } }),
             ("Signed", html! { (utc(payment.timestamp)) " " span .quiet { "by the sender's clock" } }),
             ("Key", html! {
@@ -90,6 +90,11 @@ fn details(payment: &Transaction, stands: Markup, reasons: Markup) -> Markup {
             ("Signature", html! { code .whole { (hex::encode(payment.signature.as_bytes())) } }),
         ]))
     }
+}
+
+/// All of an address, so that it can be copied from here.
+fn whole_address(address: &Address) -> Markup {
+    html! { a .id .whole href={ "/addresses/" (address) } { (address) } }
 }
 
 fn stands(waiting: Option<&Waiting>, why: Option<&Why>) -> Markup {

@@ -28,7 +28,7 @@ pub fn draw(tree: &ForkTree) -> Markup {
         words::count(tree.claims.len(), "tip"),
     );
     html! {
-        div .scroll tabindex="0" role="region" aria-label="Fork tree, scrolls sideways" {
+        div .scroll .newest tabindex="0" role="region" aria-label="Fork tree, scrolls sideways" {
             svg .tree width=(width) height=(height) viewBox=(format!("0 0 {width} {height}"))
                 role="group" aria-labelledby="tree-title tree-about" {
                 title #tree-title { "Fork tree" }
@@ -37,6 +37,9 @@ pub fn draw(tree: &ForkTree) -> Markup {
                     text .small x=(LEFT + offset as i64 * COLUMN) y="20" {
                         (words::grouped(tree.from.0 + offset))
                     }
+                }
+                @if tree.from.0 == 0 {
+                    text .small x=(LEFT) y=(TOP + BOX.1 / 2 + 4) { "genesis" }
                 }
                 @for block in &tree.blocks { (edge(tree, block)) }
                 @for block in &tree.blocks { (node(tree, block)) }
