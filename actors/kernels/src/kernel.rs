@@ -104,9 +104,12 @@ pub enum KernelError {
 impl Kernel {
     /// Every kernel there is, or why this CPU cannot run it.
     pub fn all() -> impl Iterator<Item = Result<&'static Self, KernelError>> {
-        static HAS: LazyLock<Vec<bool>> =
-            LazyLock::new(|| KERNELS.iter().map(|kernel| (kernel.has)()).collect());
-        KERNELS.iter().zip(HAS.iter()).map(|(kernel, has)| {
+        Self::on_a_cpu_that(detected())
+    }
+
+    /// Every kernel there is, on a CPU that has what the kernels of these numbers need.
+    fn on_a_cpu_that(has: &[bool]) -> impl Iterator<Item = Result<&'static Self, KernelError>> {
+        KERNELS.iter().zip(has).map(|(kernel, has)| {
             let missing = KernelError::Unsupported {
                 name: kernel.name,
                 needs: kernel.needs,
@@ -152,10 +155,14 @@ impl Kernel {
     /// # Errors
     /// When none is called so, or this CPU cannot run it.
     pub fn by_name(name: &str) -> Result<&'static Self, KernelError> {
+        Self::named(name, detected())
+    }
+
+    fn named(name: &str, has: &[bool]) -> Result<&'static Self, KernelError> {
         let unknown = KernelError::Unknown {
             name: name.to_owned(),
         };
-        let found = KERNELS.iter().zip(Self::all());
+        let found = KERNELS.iter().zip(Self::on_a_cpu_that(has));
         let found = found.filter(|(kernel, _)| kernel.name == name);
         found
             .map(|(_, kernel)| kernel)
@@ -193,6 +200,13 @@ impl Kernel {
             (self.search)(work, first, count, hits);
         }
     }
+}
+
+/// For each kernel whether this CPU has what it needs.
+fn detected() -> &'static [bool] {
+    static HAS: LazyLock<Vec<bool>> =
+        LazyLock::new(|| KERNELS.iter().map(|kernel| (kernel.has)()).collect());
+    &HAS
 }
 
 /// As many headers as any kernel wants, with a target that none will meet.
@@ -258,5 +272,34 @@ mod tests {
                 assert!(refused.to_string().contains(kernel.needs), "{refused}");
             }
         }
+    }
+
+    #[test]
+    fn on_a_cpu_without_anything_every_kernel_but_the_portable_one_is_refused_in_words() {
+        let has: Vec<bool> = KERNELS
+            .iter()
+            .map(|kernel| kernel.needs.is_empty())
+            .collect();
+        for kernel in KERNELS {
+            let found = Kernel::named(kernel.name, &has);
+            if kernel.name == "portable" {
+                assert_eq!(found.unwrap().name(), "portable");
+                continue;
+            }
+            let needs = kernel.needs;
+            assert_eq!(
+                found.unwrap_err().to_string(),
+                format!(
+                    "this CPU cannot run the kernel {}, which needs {needs}",
+                    kernel.name
+                )
+            );
+        }
+        let refused = Kernel::on_a_cpu_that(&has).filter(Result::is_err);
+        assert_eq!(refused.count(), KERNELS.len() - 1);
+        assert!(matches!(
+            Kernel::named("abacus", &has),
+            Err(KernelError::Unknown { .. })
+        ));
     }
 }
