@@ -35,8 +35,13 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a job may run before it is renewed, so that its timestamp and payments keep up.
 const JOB_TICKS: u32 = 10;
 
-/// How long newly accepted payments are gathered before a running job takes them up.
+/// How long newly accepted payments are gathered before a running job takes them up, or
+/// before it is seen anew how many a block still needs.
 const GATHER: Duration = Duration::from_millis(250);
+
+/// And how many times as long as the last template took at least: choosing among hundreds of
+/// thousands of payments must not take the time in which more are verified.
+const GATHER_TIMES: u32 = 10;
 
 /// How long the miner pauses after the chain could not take its block.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -79,6 +84,10 @@ pub struct Miner {
     ahead: Ahead,
     /// Number of the newest request for a template; an answer to an older one is late.
     request: u64,
+    /// Since when it is under way, if it is.
+    requested: Option<Instant>,
+    /// How long the last one took.
+    template_took: Duration,
     /// Number of the newest search; what an older one found is late.
     search: u64,
     searching: Option<Template>,
@@ -173,6 +182,8 @@ impl Miner {
             tip,
             ahead: Ahead::default(),
             request: 0,
+            requested: None,
+            template_took: Duration::ZERO,
             search: 0,
             searching: None,
             job_ticks: 0,
@@ -223,6 +234,7 @@ impl Handler<BestChanged> for Miner {
                 (self.tip, self.ahead) = (tip, Ahead::default());
                 // Whatever was asked for is for a block that will not be.
                 self.request += 1;
+                self.requested = None;
                 self.searching = None;
                 self.retry_later(ctx);
             }
@@ -233,16 +245,16 @@ impl Handler<BestChanged> for Miner {
 impl Handler<TransactionAccepted> for Miner {
     type Result = ();
 
-    fn handle(&mut self, _: TransactionAccepted, ctx: &mut Self::Context) {
-        if self.searching.is_none() {
+    fn handle(&mut self, message: TransactionAccepted, ctx: &mut Self::Context) {
+        let height = self.tip.height.next().unwrap_or(self.tip.height);
+        let least = self.env.params.least_payments(height) as usize;
+        // With fewer there is no block, and asking after each of thousands costs seconds.
+        let is_enough = message.waiting >= least;
+        // An answer that is under way must not become late by every payment that comes.
+        if self.searching.is_none() && self.requested.is_none() && is_enough {
             self.next_job(ctx);
         } else if !self.refresh_is_due {
-            self.refresh_is_due = true;
-            ctx.run_later(GATHER, |miner, ctx| {
-                if std::mem::take(&mut miner.refresh_is_due) {
-                    miner.next_job(ctx);
-                }
-            });
+            self.gather(ctx);
         }
     }
 }
@@ -323,6 +335,7 @@ impl Miner {
     /// at work goes on until the new job is ready.
     fn next_job(&mut self, ctx: &mut Context<Self>) {
         self.request += 1;
+        self.requested = None;
         self.refresh_is_due = false;
         self.job_ticks = 0;
         if self
@@ -339,6 +352,7 @@ impl Miner {
             return self.publish(MiningState::CatchingUp);
         }
         let request = self.request;
+        self.requested = Some(Instant::now());
         let room = self.env.params.max_block_bytes as usize - HEADER_BYTES - REWARD_BYTES;
         let selection = self.ports.intake.send(SelectTransactions {
             max_bytes: room,
@@ -356,18 +370,36 @@ impl Miner {
             }
             Some(build(env, reward_to, extra_nonce, selection, ahead).await)
         };
-        ctx.spawn(
-            template
-                .into_actor(self)
-                .map(move |built, miner, ctx| match built {
-                    Some(Ok(template)) => ctx.notify(TemplateReady { request, template }),
-                    Some(Err(error)) => {
-                        tracing::error!(%error, "cannot build a block");
-                        miner.retry_later(ctx);
-                    }
-                    None => (),
-                }),
-        );
+        ctx.spawn(template.into_actor(self).map(move |built, miner, ctx| {
+            if miner.request == request
+                && let Some(since) = miner.requested.take()
+            {
+                miner.template_took = since.elapsed();
+            }
+            match built {
+                Some(Ok(template)) => ctx.notify(TemplateReady { request, template }),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "cannot build a block");
+                    miner.retry_later(ctx);
+                }
+                None => (),
+            }
+        }));
+    }
+
+    /// Takes up the payments that come from now on in a while.
+    fn gather(&mut self, ctx: &mut Context<Self>) {
+        self.refresh_is_due = true;
+        let gather = GATHER.max(GATHER_TIMES * self.template_took);
+        ctx.run_later(gather, |miner, ctx| {
+            if !std::mem::take(&mut miner.refresh_is_due) {
+                return;
+            }
+            match miner.requested {
+                Some(_) => miner.gather(ctx),
+                None => miner.next_job(ctx),
+            }
+        });
     }
 
     fn begin(&mut self, template: Template, ctx: &mut Context<Self>) {

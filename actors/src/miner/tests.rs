@@ -5,7 +5,8 @@ use crate::{
     env::{OnFound, SearchJob, Searcher},
     messages::ChainError,
     testing::{
-        Seen, TestChain, World, address, answering, assume_verified, easy_params, local, until,
+        InlineWorkers, Seen, TestChain, World, address, answering, assume_verified, easy_params,
+        local, until,
     },
 };
 use mvb_protocol::{
@@ -80,6 +81,7 @@ struct Fixture {
     world: World,
     searcher: Rc<ManualSearcher>,
     payments: Pool,
+    asked: Seen<SelectTransactions>,
     submitted: Seen<SubmitBlock>,
     miner: Addr<Miner>,
 }
@@ -91,7 +93,7 @@ impl Fixture {
         world.env.searcher = searcher.clone();
         let payments = Pool::default();
         let (pool, store) = (payments.clone(), world.env.store.clone());
-        let (intake, _) = answering(move |message: &SelectTransactions| {
+        let (intake, asked) = answering(move |message: &SelectTransactions| {
             let stored = store.snapshot().unwrap();
             let chain = message.ahead.above(&*stored).unwrap();
             Selection {
@@ -123,6 +125,7 @@ impl Fixture {
             world,
             searcher,
             payments,
+            asked,
             submitted,
             miner,
         }
@@ -387,6 +390,68 @@ async fn without_enough_payments_it_says_how_many_it_waits_for_and_does_not_sear
         };
         fixture.miner.send(accepted).await.unwrap();
         fixture.searching(1).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_block_lacks_many_payments_they_are_looked_at_now_and_then_and_the_last_at_once() {
+    local(async {
+        let params = ChainParams {
+            block_size: 101,
+            ..easy_params()
+        };
+        let first = TestChain::new(&params).and(1, 1);
+        let fixture = Fixture::new(World::with_chain(&first), true);
+        let missing = |missing| fixture.state() == MiningState::WaitingForPayments { missing };
+        until("it waits", || missing(100)).await;
+        let asked = fixture.asked.borrow().len();
+        let payment = payment(&params);
+        let id = payment.id();
+        for waiting in 1..100 {
+            fixture.payments.borrow_mut().push(payment.clone());
+            let accepted = TransactionAccepted { id, waiting };
+            fixture.miner.send(accepted).await.unwrap();
+        }
+        until("it says how many are left", || missing(1)).await;
+        assert_eq!(fixture.asked.borrow().len(), asked + 1);
+        let accepted = TransactionAccepted { id, waiting: 100 };
+        fixture.miner.send(accepted).await.unwrap();
+        tokio::time::sleep(GATHER / 10).await;
+        assert_eq!(fixture.asked.borrow().len(), asked + 2);
+    })
+    .await;
+}
+
+/// However long a template takes, the payments that come meanwhile do not make it late.
+#[tokio::test(start_paused = true)]
+async fn a_steady_stream_of_payments_does_not_keep_the_next_block_from_being_searched() {
+    local(async {
+        let params = ChainParams {
+            block_size: 2,
+            ..easy_params()
+        };
+        let first = TestChain::new(&params).and(1, 1);
+        let mut world = World::with_chain(&first);
+        world.env.workers = Rc::new(InlineWorkers {
+            delay: Some(3 * GATHER),
+            ..InlineWorkers::default()
+        });
+        let fixture = Fixture::new(world, true);
+        until("it waits", || {
+            fixture.state() == MiningState::WaitingForPayments { missing: 1 }
+        })
+        .await;
+        let payment = payment(&params);
+        let id = payment.id();
+        fixture.payments.borrow_mut().push(payment);
+        for waiting in 1..=100 {
+            let accepted = TransactionAccepted { id, waiting };
+            fixture.miner.send(accepted).await.unwrap();
+            tokio::time::sleep(GATHER / 10).await;
+        }
+        let searched = fixture.searcher.count();
+        assert!((1..=3).contains(&searched), "{searched}");
     })
     .await;
 }
