@@ -135,13 +135,12 @@ impl Refusal {
     }
 }
 
-/// From TransactionIntake to Miner: a payment entered the mempool. Sent with `do_send`:
-/// the intake has bounded what gets here.
+/// From TransactionIntake to Miner: there may be more for a block than before, because a
+/// payment entered the mempool or a new tip pays for what was held. Sent with `do_send`: the
+/// intake has bounded what gets here.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub struct TransactionAccepted {
-    /// The payment.
-    pub id: TxId,
+pub struct PaymentsWaiting {
     /// How many payments wait now.
     pub waiting: usize,
 }

@@ -11,8 +11,8 @@ pub mod template;
 use crate::{
     env::Env,
     messages::{
-        BestChanged, ChainError, SelectTransactions, Selection, SubmitBlock, SyncChanged,
-        TransactionAccepted,
+        BestChanged, ChainError, PaymentsWaiting, SelectTransactions, Selection, SubmitBlock,
+        SyncChanged,
     },
     view::{MiningState, MiningView},
 };
@@ -97,7 +97,8 @@ pub struct Miner {
     job_ticks: u32,
     listened: bool,
     catching_up: bool,
-    refresh_is_due: bool,
+    /// The timer after which payments gathered meanwhile are taken up.
+    refresh: Option<SpawnHandle>,
     view: MiningView,
     rate: Rate,
 }
@@ -151,14 +152,6 @@ impl Rate {
     }
 }
 
-/// The payments and the header chain for the next block have been gathered.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct TemplateReady {
-    request: u64,
-    template: Result<Template, NoTemplate>,
-}
-
 /// A search thread has solved a job's header.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -189,7 +182,7 @@ impl Miner {
             job_ticks: 0,
             listened: false,
             catching_up: false,
-            refresh_is_due: false,
+            refresh: None,
             view: MiningView {
                 state: MiningState::Listening,
                 ..MiningView::default()
@@ -242,10 +235,10 @@ impl Handler<BestChanged> for Miner {
     }
 }
 
-impl Handler<TransactionAccepted> for Miner {
+impl Handler<PaymentsWaiting> for Miner {
     type Result = ();
 
-    fn handle(&mut self, message: TransactionAccepted, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: PaymentsWaiting, ctx: &mut Self::Context) {
         let height = self.tip.height.next().unwrap_or(self.tip.height);
         let least = self.env.params.least_payments(height) as usize;
         // With fewer there is no block, and asking after each of thousands costs seconds.
@@ -253,7 +246,7 @@ impl Handler<TransactionAccepted> for Miner {
         // An answer that is under way must not become late by every payment that comes.
         if self.searching.is_none() && self.requested.is_none() && is_enough {
             self.next_job(ctx);
-        } else if !self.refresh_is_due {
+        } else if self.refresh.is_none() {
             self.gather(ctx);
         }
     }
@@ -266,27 +259,6 @@ impl Handler<SyncChanged> for Miner {
         self.catching_up = message.catching_up;
         if self.searching.is_none() {
             self.next_job(ctx);
-        }
-    }
-}
-
-impl Handler<TemplateReady> for Miner {
-    type Result = ();
-
-    fn handle(&mut self, message: TemplateReady, ctx: &mut Self::Context) {
-        if message.request != self.request {
-            return;
-        }
-        match message.template {
-            Ok(template) => self.begin(template, ctx),
-            Err(NoTemplate::TooFewPayments { missing }) => {
-                self.give_up_job();
-                self.publish(MiningState::WaitingForPayments { missing });
-            }
-            Err(error @ NoTemplate::Exhausted { .. }) => {
-                self.give_up_job();
-                tracing::error!(%error, "mining has ended");
-            }
         }
     }
 }
@@ -336,7 +308,9 @@ impl Miner {
     fn next_job(&mut self, ctx: &mut Context<Self>) {
         self.request += 1;
         self.requested = None;
-        self.refresh_is_due = false;
+        if let Some(refresh) = self.refresh.take() {
+            ctx.cancel_future(refresh);
+        }
         self.job_ticks = 0;
         if self
             .searching
@@ -371,13 +345,15 @@ impl Miner {
             Some(build(env, reward_to, extra_nonce, selection, ahead).await)
         };
         ctx.spawn(template.into_actor(self).map(move |built, miner, ctx| {
-            if miner.request == request
-                && let Some(since) = miner.requested.take()
-            {
+            if miner.request != request {
+                // Another has been asked for since.
+                return;
+            }
+            if let Some(since) = miner.requested.take() {
                 miner.template_took = since.elapsed();
             }
             match built {
-                Some(Ok(template)) => ctx.notify(TemplateReady { request, template }),
+                Some(Ok(template)) => miner.template_ready(template, ctx),
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot build a block");
                     miner.retry_later(ctx);
@@ -387,19 +363,32 @@ impl Miner {
         }));
     }
 
+    /// The payments and the header chain for the next block have been gathered.
+    fn template_ready(&mut self, template: Result<Template, NoTemplate>, ctx: &mut Context<Self>) {
+        match template {
+            Ok(template) => self.begin(template, ctx),
+            Err(NoTemplate::TooFewPayments { missing }) => {
+                self.give_up_job();
+                self.publish(MiningState::WaitingForPayments { missing });
+            }
+            Err(error @ NoTemplate::Exhausted { .. }) => {
+                self.give_up_job();
+                tracing::error!(%error, "mining has ended");
+            }
+        }
+    }
+
     /// Takes up the payments that come from now on in a while.
     fn gather(&mut self, ctx: &mut Context<Self>) {
-        self.refresh_is_due = true;
         let gather = GATHER.max(GATHER_TIMES * self.template_took);
-        ctx.run_later(gather, |miner, ctx| {
-            if !std::mem::take(&mut miner.refresh_is_due) {
-                return;
-            }
+        let gather = gather.min(TICK * JOB_TICKS);
+        self.refresh = Some(ctx.run_later(gather, |miner, ctx| {
+            miner.refresh = None;
             match miner.requested {
                 Some(_) => miner.gather(ctx),
                 None => miner.next_job(ctx),
             }
-        });
+        }));
     }
 
     fn begin(&mut self, template: Template, ctx: &mut Context<Self>) {

@@ -15,8 +15,8 @@ pub mod select;
 use crate::{
     env::Env,
     messages::{
-        ListWaiting, PaymentPending, Refusal, SelectTransactions, Selection, SubmitTransaction,
-        TipChanged, TransactionAccepted, TransactionSource,
+        ListWaiting, PaymentPending, PaymentsWaiting, Refusal, SelectTransactions, Selection,
+        SubmitTransaction, TipChanged, TransactionSource,
     },
     recent::Recent,
     view::Counters,
@@ -80,7 +80,7 @@ impl Default for IntakeConfig {
 #[derive(Clone)]
 pub struct IntakePorts {
     /// The miner, where there is one.
-    pub miner: Option<Recipient<TransactionAccepted>>,
+    pub miner: Option<Recipient<PaymentsWaiting>>,
     /// The gossip broadcaster.
     pub gossip: Recipient<PaymentPending>,
 }
@@ -255,6 +255,11 @@ impl Handler<TipChanged> for TransactionIntake {
             self.pool.set_accounts(&message.accounts);
         }
         self.publish();
+        if self.pool.totals().ready > 0 {
+            // The miner heard of this block before: what it asked for since was chosen among
+            // the payments that were ready then.
+            self.tell_miner();
+        }
         if !message.disconnected.is_empty() && !mutant!(NothingReturns) {
             self.take_back(message, ctx);
         }
@@ -408,13 +413,15 @@ impl TransactionIntake {
         self.publish();
         inserted?;
         tracing::debug!(id = %name.id, "payment accepted");
-        if let Some(miner) = &self.ports.miner {
-            miner.do_send(TransactionAccepted {
-                id: name.id,
-                waiting: self.pool.totals().waiting,
-            });
-        }
+        self.tell_miner();
         Ok(name.id)
+    }
+
+    fn tell_miner(&self) {
+        if let Some(miner) = &self.ports.miner {
+            let waiting = self.pool.totals().waiting;
+            miner.do_send(PaymentsWaiting { waiting });
+        }
     }
 
     /// Takes back the payments that a reorg took out of the chain, once a worker has

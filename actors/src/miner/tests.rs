@@ -384,10 +384,7 @@ async fn without_enough_payments_it_says_how_many_it_waits_for_and_does_not_sear
         assert_eq!(fixture.searcher.count(), 0);
         let payment = payment(&params);
         fixture.payments.borrow_mut().push(payment.clone());
-        let accepted = TransactionAccepted {
-            id: payment.id(),
-            waiting: 1,
-        };
+        let accepted = PaymentsWaiting { waiting: 1 };
         fixture.miner.send(accepted).await.unwrap();
         fixture.searching(1).await;
     })
@@ -407,15 +404,14 @@ async fn while_a_block_lacks_many_payments_they_are_looked_at_now_and_then_and_t
         until("it waits", || missing(100)).await;
         let asked = fixture.asked.borrow().len();
         let payment = payment(&params);
-        let id = payment.id();
         for waiting in 1..100 {
             fixture.payments.borrow_mut().push(payment.clone());
-            let accepted = TransactionAccepted { id, waiting };
+            let accepted = PaymentsWaiting { waiting };
             fixture.miner.send(accepted).await.unwrap();
         }
         until("it says how many are left", || missing(1)).await;
         assert_eq!(fixture.asked.borrow().len(), asked + 1);
-        let accepted = TransactionAccepted { id, waiting: 100 };
+        let accepted = PaymentsWaiting { waiting: 100 };
         fixture.miner.send(accepted).await.unwrap();
         tokio::time::sleep(GATHER / 10).await;
         assert_eq!(fixture.asked.borrow().len(), asked + 2);
@@ -443,10 +439,9 @@ async fn a_steady_stream_of_payments_does_not_keep_the_next_block_from_being_sea
         })
         .await;
         let payment = payment(&params);
-        let id = payment.id();
         fixture.payments.borrow_mut().push(payment);
         for waiting in 1..=100 {
-            let accepted = TransactionAccepted { id, waiting };
+            let accepted = PaymentsWaiting { waiting };
             fixture.miner.send(accepted).await.unwrap();
             tokio::time::sleep(GATHER / 10).await;
         }
@@ -465,10 +460,7 @@ async fn payments_that_come_during_a_search_are_gathered_and_taken_up_once() {
         let payment = payment(&params);
         fixture.payments.borrow_mut().push(payment.clone());
         for waiting in 1..=50 {
-            let accepted = TransactionAccepted {
-                id: payment.id(),
-                waiting,
-            };
+            let accepted = PaymentsWaiting { waiting };
             fixture.miner.send(accepted).await.unwrap();
         }
         fixture.searching(2).await;
