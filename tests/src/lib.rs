@@ -2,6 +2,7 @@
 //! that runs seeded faults against it; and the program's processes in networks of their own.
 
 pub mod attackers;
+pub mod browser;
 pub mod checks;
 pub mod cluster;
 pub mod namespaces;

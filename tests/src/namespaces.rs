@@ -46,7 +46,7 @@ pub fn isolate_test(here: &str, body: impl FnOnce()) {
         return body();
     }
     if let Err(reason) = permitted() {
-        return skip(test, reason);
+        return skip(test, &format!("no network namespace here: {reason}"));
     }
     let mut command = enter(test);
     command
@@ -131,10 +131,7 @@ pub fn permitted() -> Result<(), &'static str> {
 /// With `MVB_REQUIRE_ALL=1`.
 pub fn skip(test: &str, reason: &str) {
     // Past the harness's capture, which would hide it: a skip must not look like a pass.
-    let _ = writeln!(
-        io::stderr(),
-        "skipped {test}: no network namespace here: {reason}"
-    );
+    let _ = writeln!(io::stderr(), "skipped {test}: {reason}");
     let required = std::env::var_os("MVB_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(
         !required,

@@ -8,6 +8,7 @@ pub mod crashes;
 pub mod disk;
 pub mod doctor;
 pub mod endurance;
+pub mod explorer;
 pub mod lan;
 pub mod life;
 pub mod long;

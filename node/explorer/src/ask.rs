@@ -86,9 +86,12 @@ impl Query {
     /// A height, where one is given.
     ///
     /// # Errors
-    /// When it is no number.
+    /// When it is no number, or more than an `int64`, which is what the OpenAPI document allows.
     pub fn height(&self, name: &str) -> Result<Option<Height>, Problem> {
-        self.read(name, "a height such as 12", |text| number(text).map(Height))
+        self.read(name, "a height such as 12", |text| {
+            let height = number(text)?;
+            (height <= i64::MAX as u64).then_some(Height(height))
+        })
     }
 
     /// A place in an address's history, `HEIGHT-INDEX`.
@@ -236,6 +239,8 @@ mod tests {
         let query = Query::parse("limit=7&before=12", &["limit", "before"]).unwrap();
         assert_eq!(query.limit(20), Ok(7));
         assert_eq!(query.height("before"), Ok(Some(Height(12))));
+        let query = Query::parse("before=9223372036854775808", &["before"]).unwrap();
+        assert!(query.height("before").is_err());
         assert_eq!(Query::parse("", &[]), Ok(Query::default()));
         for refused in ["other=1", "limit=1&limit=2", "limit=%zz", "limit=%ff", "%"] {
             assert!(Query::parse(refused, &["limit"]).is_err(), "{refused}");

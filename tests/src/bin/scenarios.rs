@@ -212,7 +212,10 @@ fn run(scenario: &Scenario, count: usize) -> bool {
         return true;
     }
     if let Err(reason) = namespaces::permitted() {
-        namespaces::skip(scenario.name, reason);
+        namespaces::skip(
+            scenario.name,
+            &format!("no network namespace here: {reason}"),
+        );
         return true;
     }
     namespaces::enter(scenario.name)

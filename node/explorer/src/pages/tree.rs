@@ -82,7 +82,7 @@ fn node(tree: &ForkTree, block: &TreeBlock) -> Markup {
         Fate::Outdone => "outdone",
     };
     let tip = if block.id == tree.tip.id { " tip" } else { "" };
-    let mut about = format!("Block {} {}, {fate}", block.height, short(&block.id));
+    let mut about = format!("block {}, {fate}", block.height);
     if let Some((payments, _)) = block.body {
         about += &format!(", {}", words::count(payments, "payment"));
     }
@@ -93,9 +93,10 @@ fn node(tree: &ForkTree, block: &TreeBlock) -> Markup {
         (false, peers) => words::count(peers, "peer"),
     };
     html! {
-        a class=(format!("{fate}{tip}")) href={ "/blocks/" (block.id) }
-            aria-label=(format!("{about}{}{more}", if more.is_empty() { "" } else { ", " })) {
-            title { (about) }
+        a class=(format!("{fate}{tip}")) href={ "/blocks/" (block.id) } {
+            // It names the link too; what is seen comes first, so that it can be said to a
+            // machine that listens.
+            title { (format!("{:.10} {more} {about}", block.id)) }
             rect x=(x) y=(y) width=(BOX.0) height=(BOX.1) rx="8" {}
             text x=(x + 10) y=(y + if more.is_empty() { 25 } else { 17 }) { (format!("{:.10}", block.id)) }
             @if !more.is_empty() { text .small x=(x + 10) y=(y + 32) { (more) } }

@@ -143,6 +143,9 @@ async fn another_method_is_told_which_would_do_and_head_sends_no_body() {
             "{answer}"
         );
     }
+    // Whatever its body is said to be, or where nothing is said.
+    let answer = ask(&server, "POST /api/v1/tip HTTP/1.1\r\nHost: localhost", "").await;
+    assert_eq!(status(&answer), 405, "{answer}");
     let head = ask(&server, "HEAD / HTTP/1.1\r\nHost: localhost", "").await;
     assert_eq!(status(&head), 200);
     assert!(head.ends_with("\r\n\r\n"), "{head}");
