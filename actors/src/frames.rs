@@ -60,11 +60,27 @@ pub async fn write_frame(
     stream: &mut (impl AsyncWrite + Unpin + ?Sized),
     payload: &[u8],
 ) -> io::Result<()> {
-    let length = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut frame = Vec::with_capacity(4 + payload.len());
-    frame.extend_from_slice(&length.to_be_bytes());
-    frame.extend_from_slice(payload);
-    stream.write_all(&frame).await?;
+    put_frame(&mut frame, payload);
+    write_frames(stream, &frame).await
+}
+
+/// Adds a frame to others that are written together.
+pub fn put_frame(frames: &mut Vec<u8>, payload: &[u8]) {
+    let length = u32::try_from(payload.len()).expect("no message is near 4 GiB long");
+    frames.extend_from_slice(&length.to_be_bytes());
+    frames.extend_from_slice(payload);
+}
+
+/// Writes what [`put_frame`] has gathered and flushes it.
+///
+/// # Errors
+/// When the stream fails.
+pub async fn write_frames(
+    stream: &mut (impl AsyncWrite + Unpin + ?Sized),
+    frames: &[u8],
+) -> io::Result<()> {
+    stream.write_all(frames).await?;
     stream.flush().await
 }
 

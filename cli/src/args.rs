@@ -282,6 +282,12 @@ pub enum Bench {
     /// From a block found to the disks of all nodes of a network
     #[command(long_about = pages::BENCH_PROPAGATE, after_long_help = pages::BENCH_PROPAGATE_JSON)]
     Propagate(BenchPropagate),
+    /// A long chain fetched, verified and stored, compared with verifying alone
+    #[command(long_about = pages::BENCH_SYNC, after_long_help = pages::BENCH_SYNC_JSON)]
+    Sync(BenchSync),
+    /// Look-ups, commits, starts and bytes of a long chain, beside a short one's
+    #[command(long_about = pages::BENCH_STORE, after_long_help = pages::BENCH_STORE_JSON)]
+    Store(BenchStore),
 }
 
 /// Options of the measurement of speed.
@@ -315,6 +321,34 @@ pub struct BenchPropagate {
     /// Blocks of a payment; a tenth as many full ones follow
     #[arg(long, value_name = "K", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub blocks: u32,
+}
+
+/// Options of the measurement of the store.
+#[derive(Debug, ClapArgs)]
+pub struct BenchStore {
+    /// Blocks of the long chain
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
+    pub blocks: u64,
+    /// Payments in each block
+    #[arg(long, value_name = "M", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_000))]
+    pub transactions_per_block: u32,
+    /// Where the homes are made; kept, and the chains in them are used again [default: a passing one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Options of the measurement of synchronising.
+#[derive(Debug, ClapArgs)]
+pub struct BenchSync {
+    /// Blocks of the chain
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
+    pub blocks: u64,
+    /// Payments in each of them
+    #[arg(long, value_name = "M", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_000))]
+    pub transactions_per_block: u32,
+    /// Where the homes are made; kept, and the chain in it is used again [default: a passing one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// A `KEY=VALUE` of `--set`. Whether the key exists is the configuration's business.

@@ -328,3 +328,38 @@ JSON, in milliseconds: {\"nodes\", \"sync\": {\"p50\", \"p99\", \"max\"},
       \"small\": {\"blocks\", \"all\": {\"p50\" …}, \"finder\": {…}, \"last\": {…}},
       \"full_payments\", \"full\": {as \"small\"}}: each node, the finder alone, the last node;
       \"sync\" is a small file's alone";
+/// `mvb bench sync --help`.
+pub const BENCH_SYNC: &str = "\
+A long chain fetched, verified and stored, compared with verifying its signatures alone.
+
+A chain is generated first, at a difficulty that costs nothing; that is not measured. Then a
+node process serves it and a new one fetches it over the loopback network, with homes, ports
+and parameters of their own. Measured from the start of the new process to the tip being on its
+disk; the same signatures are verified by themselves on all cores, half of them before and half
+after. With --dir a chain that is there is used again.";
+
+/// JSON of bench sync.
+pub const BENCH_SYNC_JSON: &str = "\
+JSON: {\"blocks\", \"transactions_per_block\", \"seconds\", \"blocks_per_second\",
+       \"transactions_per_second\", \"verifications_per_second\", \"ratio_to_verification\",
+       \"first_tenth_blocks_per_second\", \"last_tenth_blocks_per_second\",
+       \"most_anonymous_bytes\", \"processor_seconds\", \"serving_processor_seconds\",
+       \"file_bytes\", \"bytes_per_payment\"}";
+
+/// `mvb bench store --help`.
+pub const BENCH_STORE: &str = "\
+What look-ups, commits and starts take on a long chain, beside one of 10,000 blocks.
+
+Both chains are generated first; that is not measured. Look-ups are made in snapshots of their
+own, spread over the whole chain, with its file in the system's cache. A commit is one block,
+synced. A node's start is measured until others can connect to it, and mvb wallet list-addresses
+as a whole program with 10 keys, in turns with an empty chain. With --dir chains that are there
+are used again, those of mvb bench sync among them.";
+
+/// JSON of bench store.
+pub const BENCH_STORE_JSON: &str = "\
+JSON: {\"transactions_per_block\", \"chains\": [{\"blocks\", \"lookups_microseconds\":
+       {\"balance\", \"block_by_height\", \"block_by_id\", \"transaction\", \"history_page\"},
+       \"commit_p50_ms\", \"commit_p99_ms\", \"list_addresses_seconds\", \"start_seconds\",
+       \"file_bytes\", \"bytes_per_payment\"}], \"empty_list_addresses_seconds\",
+       \"empty_start_seconds\", \"balance_ratio\", \"list_addresses_ratio\"}";

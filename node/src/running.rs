@@ -262,8 +262,8 @@ fn limits(config: &Config) -> NodeConfig {
 }
 
 /// Every status interval, and whenever the tip changes: tells other processes what this
-/// one sees, notes in which blocks the home's payments stand, and frees what crashed
-/// readers held.
+/// one sees, notes in which blocks the home's payments stand, frees what crashed readers
+/// held, and vouches for the chain's file.
 async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, outbox: Arc<Outbox>) {
     let [mut no_note, mut no_file] = [Trouble::default(), Trouble::default()];
     let mut tip = env.view.chain.subscribe();
@@ -277,6 +277,7 @@ async fn keep_house(env: Env, writer: ResidentWriter, store: Arc<LmdbStore>, out
                 if let Err(error) = store.clear_stale_readers() {
                     tracing::warn!(%error, "cannot clear stale readers");
                 }
+                store.seal();
             }
         }
         let outbox = outbox.clone();

@@ -46,9 +46,12 @@ pub fn fresh_seed() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
 
-/// A pool for computing, apart from the search pool's, and one thread that writes.
+/// Two pools for computing, apart from the search pool's, and one thread that writes. Checks
+/// have a pool of their own: a batch of signatures takes it for a good part of a second, and
+/// what is decoded meanwhile for the next batch must not wait behind it.
 pub struct ThreadWorkers {
-    compute: Arc<ThreadPool>,
+    compute: ThreadPool,
+    checks: Arc<ThreadPool>,
     writer: mpsc::Sender<Job>,
 }
 
@@ -64,20 +67,24 @@ pub enum WorkersError {
 }
 
 impl ThreadWorkers {
-    /// Starts the writer and as many computing threads as there are cores.
+    /// Starts the writer, and in either pool as many threads as there are cores.
     ///
     /// # Errors
     /// When the system gives no more threads.
     pub fn new() -> Result<Self, WorkersError> {
-        let compute = ThreadPoolBuilder::new()
-            .thread_name(|i| format!("worker-{i}"))
-            .build()?;
+        let pool = |name: &'static str| {
+            ThreadPoolBuilder::new()
+                .thread_name(move |i| format!("{name}-{i}"))
+                .build()
+        };
+        let (compute, checks) = (pool("worker")?, pool("checks")?);
         let (writer, jobs) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || jobs.into_iter().for_each(|job| job()))?;
         Ok(Self {
-            compute: Arc::new(compute),
+            compute,
+            checks: Arc::new(checks),
             writer,
         })
     }
@@ -95,7 +102,7 @@ impl Workers for ThreadWorkers {
     }
 
     fn parallel(&self) -> Arc<dyn Parallel + Send + Sync> {
-        Arc::new(PoolParallel(self.compute.clone()))
+        Arc::new(PoolParallel(self.checks.clone()))
     }
 }
 
@@ -104,6 +111,10 @@ struct PoolParallel(Arc<ThreadPool>);
 
 impl Parallel for PoolParallel {
     fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        // A change of thread and back takes longer than one check of an empty block.
+        if count < 2 {
+            return (0..count).for_each(job);
+        }
         self.0.install(|| (0..count).into_par_iter().for_each(job));
     }
 }

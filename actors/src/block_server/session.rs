@@ -1,11 +1,11 @@
 //! One inbound session: Hello, Hello, then requests and replies in turn until either side
-//! has enough. Everything it waits for has a deadline, and a reply is streamed one frame
-//! at a time, so that a slow peer costs one task and one frame.
+//! has enough. Everything it waits for has a deadline, and a reply is streamed in pieces of
+//! 64 KiB or one block, so that a slow peer costs one task and one piece.
 
 use super::{Deadlines, table::Activity};
 use crate::{
     env::{BoxStream, Env},
-    frames::{FrameError, read_frame, write_frame},
+    frames::{FrameError, put_frame, read_frame, write_frame, write_frames},
     messages::{Refusal, SubmitTransaction, TransactionSource},
     view::{ChainView, Counters},
 };
@@ -27,6 +27,9 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
+
+/// How many bytes of small blocks are read and written at a time.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Why a session ended other than by the peer closing it.
 #[derive(Debug, thiserror::Error)]
@@ -128,11 +131,7 @@ impl Session {
         loop {
             match self.read_request(stream, &mut news).await? {
                 Request::GetHeaders(request) => self.send_headers(stream, request).await?,
-                Request::GetBlocks(request) => {
-                    for id in request.ids {
-                        self.send_block(stream, id).await?;
-                    }
-                }
+                Request::GetBlocks(request) => self.send_blocks(stream, request.ids).await?,
                 Request::OfferTransaction(transaction) => {
                     self.take_offer(stream, *transaction).await?;
                 }
@@ -223,18 +222,28 @@ impl Session {
         self.reply(stream, &frame).await
     }
 
-    async fn send_block(&self, stream: &mut BoxStream, id: BlockId) -> Result<(), SessionError> {
-        let frame = self
-            .env
-            .read(move |chain| {
-                let response = match chain.block(&id)? {
-                    Some(block) => Response::Block(Box::new(block)),
-                    None => Response::NotFound(id),
-                };
-                Ok(response.to_frame())
+    /// Sends blocks, read and written several at a time where they are small.
+    async fn send_blocks(
+        &self,
+        stream: &mut BoxStream,
+        ids: Vec<BlockId>,
+    ) -> Result<(), SessionError> {
+        let ids: Arc<[BlockId]> = ids.into();
+        let mut sent = 0;
+        while sent < ids.len() {
+            let rest = ids.clone();
+            let (frames, count) = self
+                .env
+                .read(move |chain| block_frames(chain, &rest[sent..]))
+                .await?;
+            within("taking blocks", self.deadlines.write, async {
+                Ok(write_frames(stream, &frames).await?)
             })
             .await?;
-        self.reply(stream, &frame).await
+            self.activity.progress(Instant::now());
+            sent += count;
+        }
+        Ok(())
     }
 
     /// Hands an offered payment to the intake and tells what it says. A payment that waits
@@ -309,6 +318,27 @@ impl News {
             _ => std::future::pending().await,
         }
     }
+}
+
+/// The frames of the first of some blocks, at least of one, and of how many.
+fn block_frames(
+    chain: &dyn ChainSnapshot,
+    ids: &[BlockId],
+) -> Result<(Vec<u8>, usize), StoreError> {
+    let mut frames = Vec::new();
+    let mut count = 0;
+    for id in ids {
+        let response = match chain.block(id)? {
+            Some(block) => Response::Block(Box::new(block)),
+            None => Response::NotFound(*id),
+        };
+        put_frame(&mut frames, &response.to_frame());
+        count += 1;
+        if frames.len() >= PIECE_BYTES {
+            break;
+        }
+    }
+    Ok((frames, count))
 }
 
 /// Runs a step of a session with its deadline.

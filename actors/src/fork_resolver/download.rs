@@ -18,7 +18,7 @@ use crate::{
     messages::{BranchConnected, ChainError, ConnectBranch},
     recent::Recent,
 };
-use actix::Recipient;
+use actix::{Recipient, dev::RecipientRequest};
 use mvb_protocol::{
     block::Block,
     chain::Tip,
@@ -451,25 +451,53 @@ pub async fn connect(
     blocks: Vec<Arc<Block>>,
     credit: &dyn Fn(usize),
 ) -> Result<bool, SessionError> {
-    let count = blocks.len();
-    let answer = shared.chain.send(ConnectBranch { blocks }).await;
-    let rejected = match answer.map_err(|_| SessionError::Stopping)? {
-        Ok(BranchConnected { rejected, .. }) => {
-            credit(count);
-            rejected
-        }
-        Err(ChainError::Rejected { id, error }) => Some((id, error)),
-        Err(ChainError::NotBetter { .. }) => return Ok(false),
-        Err(ChainError::Store(error)) => return Err(error.into()),
-    };
-    match rejected {
-        None => Ok(true),
-        Some((_, BlockError::UnknownParent { .. })) => Ok(false),
-        Some((id, error)) => {
-            if error.verdict() == Verdict::Invalid {
-                shared.refused.borrow_mut().insert(id, ());
+    hand_on(shared, blocks).conclude(shared, credit).await
+}
+
+/// Blocks that the chain manager has been given. It takes them in the order of the calls, so
+/// that those of the next call may stand on these.
+pub struct HandedOn {
+    count: usize,
+    answer: RecipientRequest<ConnectBranch>,
+}
+
+/// Hands blocks to the chain manager at once, before the result is waited for.
+pub fn hand_on(shared: &Shared, blocks: Vec<Arc<Block>>) -> HandedOn {
+    HandedOn {
+        count: blocks.len(),
+        answer: shared.chain.send(ConnectBranch { blocks }),
+    }
+}
+
+impl HandedOn {
+    /// Waits for what became of them, as [`connect`] does.
+    ///
+    /// # Errors
+    /// When a block breaks a rule, or the store fails.
+    pub async fn conclude(
+        self,
+        shared: &Shared,
+        credit: &dyn Fn(usize),
+    ) -> Result<bool, SessionError> {
+        let answer = self.answer.await.map_err(|_| SessionError::Stopping)?;
+        let rejected = match answer {
+            Ok(BranchConnected { rejected, .. }) => {
+                credit(self.count);
+                rejected
             }
-            Err(SessionError::BadBlock { id, error })
+            Err(ChainError::Rejected { id, error }) => Some((id, error)),
+            Err(ChainError::NotBetter { .. }) => return Ok(false),
+            Err(ChainError::Store(error)) => return Err(error.into()),
+        };
+        match rejected {
+            None => Ok(true),
+            Some((_, BlockError::UnknownParent { .. })) => Ok(false),
+            Some((id, error)) => {
+                if error.verdict() == Verdict::Invalid {
+                    shared.refused.borrow_mut().insert(id, ());
+                }
+                Err(SessionError::BadBlock { id, error })
+            }
         }
     }
 }

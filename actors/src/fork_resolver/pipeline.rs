@@ -1,20 +1,24 @@
 //! Brings an extension of this chain in: headers are asked for ahead of bodies, bodies ahead of
 //! their connection, and several peers' sessions fetch side by side what their branches have in
 //! common. Each session follows its own peer's headers and shares only the bodies; one session
-//! at a time connects what has come, in order, in batches sized by bytes and time.
+//! at a time connects what has come, in order, in batches sized by bytes and time. While one
+//! batch is written and synced, the next is judged on top of it.
 //!
 //! A peer that stalls or trickles delays nobody for long: what it was asked for is asked of
 //! another. A session reads its answers to the end whatever others do, so that what is on its
 //! way is never taken for the next answer.
 
+mod in_flight;
+
 use super::{
     bodies::{Bodies, Body, Giver, PATIENCE},
-    download::{CHUNK_BYTES, Report, Shared, connect, decode, load},
+    download::{CHUNK_BYTES, Report, Shared, connect, decode, hand_on, load},
     error::SessionError,
     plan::{Candidate, Start},
     session::Session,
     upcoming::{Position, Upcoming},
 };
+use in_flight::InFlight;
 use mvb_protocol::{
     hash::BlockId,
     numbers::Height,
@@ -27,6 +31,11 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, timeout, timeout_at};
+
+/// How many bytes of blocks are connected in one step. The larger, the less often a page of
+/// the store is written; the pages of a step are held in memory until they are, some 20 times
+/// as many bytes on a long chain of small blocks.
+const BATCH_BYTES: usize = 2 << 20;
 
 /// How long what has come waits for more before it is connected.
 const BATCH_TIME: Duration = Duration::from_millis(200);
@@ -78,7 +87,7 @@ impl Pipeline<'_> {
         self.append(&mut candidate, &upcoming).await?;
         let progressed = Cell::new(false);
         let result = futures::try_join!(
-            self.fetch(session, candidate, &upcoming),
+            self.fetch(session, candidate, &upcoming, &progressed),
             self.apply(&upcoming, &progressed),
         );
         self.shared.bodies.borrow_mut().release(self.giver);
@@ -97,9 +106,12 @@ impl Pipeline<'_> {
         session: &mut Session,
         mut candidate: Box<Candidate>,
         upcoming: &RefCell<Upcoming>,
+        progressed: &Cell<bool>,
     ) -> Result<Box<Candidate>, SessionError> {
         let mut most = MAX_BLOCKS_REQUEST;
         loop {
+            // Others may connect for long, and what they have connected is not to be fetched.
+            self.advance(upcoming, progressed);
             let wanted = {
                 let upcoming = upcoming.borrow();
                 if upcoming.is_over {
@@ -226,33 +238,45 @@ impl Pipeline<'_> {
         progressed: &Cell<bool>,
     ) -> Result<bool, SessionError> {
         let mut due = None;
+        let mut turn = None;
+        let mut in_flight = InFlight::default();
         let is_whole = loop {
             // While one session connects, the others wait; then they look where that has led.
-            let turn = self.shared.turn.lock().await;
-            let before = upcoming.borrow().len();
-            match self.advance(upcoming) {
-                Position::On => {}
-                Position::Beyond => {
-                    progressed.set(true);
-                    break false;
+            if turn.is_none() {
+                turn = Some(self.shared.turn.lock().await);
+            }
+            let position = self.advance(upcoming, progressed);
+            let is_done = upcoming.borrow().is_done();
+            if position != Position::On || is_done {
+                while let Some(outcome) = in_flight.next().await {
+                    outcome?;
                 }
-                Position::Off => break false,
+                break position == Position::On;
             }
-            let left = upcoming.borrow().len();
-            progressed.set(progressed.get() || left < before);
-            if left == 0 && upcoming.borrow().is_complete {
-                break true;
-            }
-            let is_next_stored = upcoming.borrow().is_next_stored();
-            let connected = match is_next_stored {
-                true => Some(self.connect_stored(upcoming).await?),
-                false => self.connect_fetched(upcoming, &mut due).await?,
+            let outcome = if in_flight.is_empty() && upcoming.borrow().is_next_stored() {
+                Some(self.connect_stored(upcoming).await?)
+            } else if self.hand_on(upcoming, &mut in_flight, &mut due) {
+                continue;
+            } else if in_flight.is_empty() {
+                turn = None;
+                self.until_changed(due).await;
+                None
+            } else {
+                // With all hands full, it does not matter for how long anything has waited.
+                let due = due.filter(|_| in_flight.has_room());
+                tokio::select! {
+                    biased;
+                    outcome = in_flight.next() => outcome.transpose()?,
+                    () = self.until_changed(due) => None,
+                }
             };
-            drop(turn);
-            match connected {
-                Some(true) => progressed.set(true),
+            match outcome {
+                Some(true) => {
+                    progressed.set(true);
+                    self.drop_adopted();
+                }
                 Some(false) => break false,
-                None => self.until_changed(due).await,
+                None => {}
             }
         };
         upcoming.borrow_mut().is_over = true;
@@ -260,9 +284,16 @@ impl Pipeline<'_> {
         Ok(is_whole)
     }
 
-    fn advance(&self, upcoming: &RefCell<Upcoming>) -> Position {
+    /// Drops what this node's chain has reached.
+    fn advance(&self, upcoming: &RefCell<Upcoming>, progressed: &Cell<bool>) -> Position {
         let tip = self.shared.env.view.chain.borrow().tip;
-        upcoming.borrow_mut().advance(tip)
+        let mut upcoming = upcoming.borrow_mut();
+        let before = upcoming.len();
+        let position = upcoming.advance(tip);
+        if upcoming.len() < before || position == Position::Beyond {
+            progressed.set(true);
+        }
+        position
     }
 
     async fn until_changed(&self, due: Option<Instant>) {
@@ -273,43 +304,53 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Connects the bodies at hand if they are enough, or have waited for more. `due` is when
-    /// they will have.
-    async fn connect_fetched(
-        &self,
+    /// Hands the next bodies at hand to the chain manager if they are enough, or have waited
+    /// for more. `due` is when they will have. Returns whether any were handed on.
+    fn hand_on<'f>(
+        &'f self,
         upcoming: &RefCell<Upcoming>,
+        in_flight: &mut InFlight<'f>,
         due: &mut Option<Instant>,
-    ) -> Result<Option<bool>, SessionError> {
+    ) -> bool {
+        if !in_flight.has_room() {
+            return false;
+        }
         let (run, is_last) = {
             let (bodies, upcoming) = (self.shared.bodies.borrow(), upcoming.borrow());
-            let run = bodies.run(upcoming.iter(), CHUNK_BYTES);
-            let is_last = run.len() == upcoming.len() && upcoming.is_complete;
+            let (skipped, rest) = in_flight.rest_of(&upcoming);
+            let run = bodies.run(rest, BATCH_BYTES);
+            let is_last = skipped + run.len() == upcoming.len() && upcoming.is_complete;
             (run, is_last)
         };
         if run.is_empty() {
             *due = None;
-            return Ok(None);
+            return false;
         }
         let now = Instant::now();
         let bytes: usize = run.iter().map(|body| body.block.size()).sum();
         let waits_until = *due.get_or_insert(now + BATCH_TIME);
-        if bytes < CHUNK_BYTES && !is_last && now < waits_until {
-            return Ok(None);
+        if bytes < BATCH_BYTES && !is_last && now < waits_until {
+            return false;
         }
         *due = None;
+        let last = run.last().map(|body| body.block.header.height);
         let blocks = run.iter().map(|body| body.block.clone()).collect();
-        let credit = |adopted: usize| {
-            for part in
-                run[..adopted.min(run.len())].chunk_by(|a, b| Rc::ptr_eq(&a.giver, &b.giver))
-            {
-                let blocks = part.len();
-                part[0].giver.adopted.set(true);
-                (self.report)(part[0].giver.endpoint, Report::Adopted { blocks });
-            }
+        let handed_on = hand_on(self.shared, blocks);
+        let outcome = async move {
+            let credit = |adopted: usize| self.credit(&run[..adopted.min(run.len())]);
+            handed_on.conclude(self.shared, &credit).await
         };
-        let connected = connect(self.shared, blocks, &credit).await?;
-        self.drop_adopted();
-        Ok(Some(connected))
+        in_flight.push(last.unwrap_or_default(), Box::pin(outcome));
+        true
+    }
+
+    /// Reports adopted bodies to whoever delivered them.
+    fn credit(&self, adopted: &[Body]) {
+        for part in adopted.chunk_by(|a, b| Rc::ptr_eq(&a.giver, &b.giver)) {
+            let blocks = part.len();
+            part[0].giver.adopted.set(true);
+            (self.report)(part[0].giver.endpoint, Report::Adopted { blocks });
+        }
     }
 
     /// Connects blocks that this node has already, from a branch it left.
@@ -321,9 +362,7 @@ impl Pipeline<'_> {
             self.giver.adopted.set(true);
             (self.report)(self.giver.endpoint, Report::Adopted { blocks });
         };
-        let connected = connect(self.shared, blocks, &credit).await?;
-        self.drop_adopted();
-        Ok(connected)
+        connect(self.shared, blocks, &credit).await
     }
 
     fn drop_adopted(&self) {

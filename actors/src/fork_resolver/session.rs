@@ -27,6 +27,9 @@ use mvb_protocol::{
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 use tokio::{io::BufReader, time::timeout};
 
+/// How much of what has come is taken from the system at once.
+const READ_BYTES: usize = 64 << 10;
+
 /// An open connection after the greeting.
 pub struct Session {
     stream: BufReader<Metered>,
@@ -54,7 +57,7 @@ impl Session {
             .await
             .map_err(late("connection"))?
             .map_err(SessionError::Connect)?;
-        let mut stream = BufReader::new(Metered::new(stream, meter.clone()));
+        let mut stream = BufReader::with_capacity(READ_BYTES, Metered::new(stream, meter.clone()));
         let frame = timeout(deadlines.hello, read_frame(&mut stream, MAX_STATUS_BYTES))
             .await
             .map_err(late("hello"))??;

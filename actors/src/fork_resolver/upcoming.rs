@@ -54,6 +54,11 @@ impl Upcoming {
         self.ids.len()
     }
 
+    /// Whether all of it was adopted.
+    pub fn is_done(&self) -> bool {
+        self.ids.is_empty() && self.is_complete
+    }
+
     /// Whether the next one's block is in the store.
     pub fn is_next_stored(&self) -> bool {
         self.ids.front().is_some_and(|id| self.stored.contains(id))

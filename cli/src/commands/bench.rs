@@ -6,16 +6,22 @@
 mod client;
 mod clock;
 mod funds;
+mod generated;
 mod mine;
 mod processes;
+mod programs;
 mod propagate;
 mod report;
 mod share;
 mod stop;
+mod store;
+mod sync;
 mod turns;
 
 use crate::{args, context::Context, exit::Exit};
 use anyhow::Result;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// Runs a benchmark.
 pub fn run(context: &Context, bench: args::Bench) -> Result<Exit> {
@@ -23,5 +29,32 @@ pub fn run(context: &Context, bench: args::Bench) -> Result<Exit> {
         args::Bench::Mine(mine) => mine::run(context, &mine),
         args::Bench::Stop(stop) => stop::run(context, &stop),
         args::Bench::Propagate(propagate) => propagate::run(context, &propagate),
+        args::Bench::Store(store) => store::run(context, &store),
+        args::Bench::Sync(sync) => sync::run(context, &sync),
+    }
+}
+
+/// Where a benchmark has its homes: a folder that is kept, or one that goes with it.
+enum Place {
+    Kept(PathBuf),
+    Passing(TempDir),
+}
+
+impl Place {
+    fn new(kept: Option<&Path>) -> Result<Self> {
+        match kept {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)?;
+                Ok(Self::Kept(folder.to_owned()))
+            }
+            None => Ok(Self::Passing(tempfile::tempdir()?)),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(folder) => folder,
+            Self::Passing(folder) => folder.path(),
+        }
     }
 }

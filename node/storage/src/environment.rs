@@ -4,6 +4,7 @@
 //! business.
 
 mod room;
+mod seal;
 
 use crate::{
     file::{self, Checked, DATA_FILE, Depth, Found},
@@ -34,6 +35,9 @@ const MAX_TABLES: u32 = 16;
 /// Readers of all processes at one moment, each a snapshot.
 const MAX_READERS: u32 = 512;
 
+/// A file so large takes longer to look at than its note takes to become certain.
+const LARGE_BYTES: u64 = 16 << 20;
+
 /// How long another thread's last handle may take to close.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -52,6 +56,10 @@ pub enum Presence {
 /// An open environment. It closes when its last handle is dropped.
 pub struct Environment {
     env: Env<WithoutTls>,
+    /// Whether it was opened to be written, so that its file is vouched for when it closes.
+    presence: Presence,
+    /// How the file was described when it was vouched for last.
+    sealed: Mutex<Option<String>>,
 }
 
 /// The environments this process has open, by canonical path.
@@ -91,7 +99,12 @@ impl Environment {
             opened => opened,
         };
         let env = env.map_err(|error| OpenError::store(path)(store_error(error)))?;
-        let environment = Arc::new(Self { env });
+        let environment = Arc::new(Self {
+            env,
+            presence,
+            sealed: Mutex::default(),
+        });
+        environment.seal();
         environment
             .clear_stale_readers()
             .map_err(OpenError::store(path))?;
@@ -200,12 +213,43 @@ impl Environment {
         }
     }
 
+    /// Notes that the file is as LMDB left it, so that the next to open it for writing need not
+    /// look at all of its pages. Done when it was opened and when it closes; a process that runs
+    /// for long repeats it, lest it is killed. Does nothing where it is only read.
+    pub fn seal(&self) {
+        if self.presence != Presence::Create {
+            return;
+        }
+        let file = self.env.try_clone_inner_file().map_err(store_error);
+        let file = file.ok().and_then(|file| file.metadata().ok());
+        let Some(now) = file.and_then(|file| seal::describe(&file)) else {
+            return;
+        };
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        if sealed.as_ref() != Some(&now) || !seal::is_intact(self.env.path()) {
+            seal::set(self.env.path(), &now);
+            *sealed = Some(now);
+        }
+    }
+
     /// Frees the slots of readers whose processes died, and says how many there were.
     ///
     /// # Errors
     /// When LMDB's lock file cannot be used.
     pub fn clear_stale_readers(&self) -> Result<usize, StoreError> {
         self.env.clear_stale_readers().map_err(store_error)
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        let length = self.env.try_clone_inner_file().ok();
+        let length = length.and_then(|file| Some(file.metadata().ok()?.len()));
+        if self.presence == Presence::Create && length.is_some_and(|bytes| bytes >= LARGE_BYTES) {
+            // So that the note is clearly later than the last commit.
+            std::thread::sleep(seal::TICK);
+        }
+        self.seal();
     }
 }
 
@@ -234,6 +278,9 @@ fn prepare(folder: &Path, presence: Presence) -> Result<(), OpenError> {
             .and_then(|file| file.set_len(0))
             .map_err(|error| failed(store_error(error.into()))),
         (Found::Data, Presence::Require) => look(folder, Depth::Header).map_err(failed),
+        (Found::Data, Presence::Create) if seal::is_intact(folder) => {
+            look(folder, Depth::Header).map_err(failed)
+        }
         (Found::Data, Presence::Create) => look(folder, Depth::Pages).map_err(failed),
     }
 }

@@ -102,27 +102,33 @@ impl LmdbStore {
         self.environment.clear_stale_readers()
     }
 
+    /// Notes that nothing but this program has written its file, so that the next start need
+    /// not look at all of it. Done when it is opened and closed; a process that runs for long
+    /// repeats it.
+    pub fn seal(&self) {
+        self.environment.seal();
+    }
+
     /// Replays the chain from genesis: checks every rule again and compares accounts and
-    /// indices with what follows. `progress` hears the height reached and the tip's.
+    /// indices with what follows. `progress` hears the height reached and the tip's. Beside a
+    /// writer it follows the chain as it grows, and holds no old state of the file for long.
     ///
     /// # Errors
-    /// Only when the store cannot be read; what is wrong in it is part of the report.
+    /// Only when the store cannot be read, or left far behind; what is wrong in it is part of
+    /// the report.
     pub fn verify(
         &self,
         parallel: &dyn Parallel,
         progress: &mut dyn FnMut(Height, Height),
     ) -> Result<VerifyReport, StoreError> {
-        let reader = match self.environment.read_checked() {
-            Ok(transaction) => Reader {
-                transaction,
-                databases: self.databases,
-            },
+        match self.environment.read_checked() {
+            Ok(transaction) => drop(transaction),
             Err(StoreError::Damaged { what }) => {
                 return Ok(VerifyReport::unreadable(&self.params, what));
             }
             Err(error) => return Err(error),
-        };
-        verify(&reader, &self.params, parallel, progress)
+        }
+        verify(self, &self.params, parallel, progress)
     }
 
     fn open_stored(path: &Path) -> Result<Option<Self>, OpenError> {

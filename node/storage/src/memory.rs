@@ -86,7 +86,7 @@ impl MemoryStore {
         parallel: &dyn Parallel,
         progress: &mut dyn FnMut(Height, Height),
     ) -> Result<VerifyReport, StoreError> {
-        verify(&*self.read()?, &self.params, parallel, progress)
+        verify(self, &self.params, parallel, progress)
     }
 
     /// Damages the store: sets or removes a record, by the number of its table.

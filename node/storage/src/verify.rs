@@ -2,14 +2,16 @@
 //! and everything else in the store is compared with what follows from the blocks. Called
 //! by `mvb chain verify` and by the simulator after every run.
 //!
-//! Memory holds the accounts and a few blocks, however long the chain is. It never writes
-//! and never repairs.
+//! Memory holds the accounts and a few blocks, however long the chain is. Old states of the
+//! store are let go of every few thousand blocks, because pages that a reader may still look at
+//! cannot be used again, and the file of a store that is written meanwhile would grow. It never
+//! writes and never repairs.
 
 mod indices;
 
 use crate::{
     chain, schema,
-    tables::{Read, Table},
+    tables::{Read, Table, Tables},
 };
 use indices::Indices;
 use mvb_protocol::{
@@ -29,6 +31,13 @@ const BATCH_BLOCKS: usize = 64;
 
 /// The most bytes of blocks held at once, but for the last one.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// After how many blocks, or bytes of them, a replay looks at the store afresh.
+const SPAN_BLOCKS: u64 = 4_096;
+const SPAN_BYTES: usize = 64 << 20;
+
+/// So many blocks at the chain's end are replayed in one look, for they may yet be replaced.
+const UNSETTLED: u64 = 1_000;
 
 /// What a replay found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,13 +94,14 @@ fn differs<T>(what: impl Into<String>) -> Result<T, Stop> {
 
 /// Replays a store; `progress` hears the height reached and the tip's.
 pub(crate) fn verify(
-    tables: &dyn Read,
+    tables: &dyn Tables,
     params: &ChainParams,
     parallel: &dyn Parallel,
     progress: &mut dyn FnMut(Height, Height),
 ) -> Result<VerifyReport, StoreError> {
     let mut replay = Replay {
-        tables,
+        store: tables,
+        tables: tables.read()?,
         params,
         headers: HeaderChain::genesis(params),
         accounts: Accounts::default(),
@@ -113,7 +123,9 @@ pub(crate) fn verify(
 }
 
 struct Replay<'a> {
-    tables: &'a dyn Read,
+    store: &'a dyn Tables,
+    /// The store as it was at the last look.
+    tables: Box<dyn Read + Send + 'a>,
     params: &'a ChainParams,
     headers: HeaderChain,
     accounts: Accounts,
@@ -126,14 +138,23 @@ impl Replay<'_> {
         parallel: &dyn Parallel,
         progress: &mut dyn FnMut(Height, Height),
     ) -> Result<(), Stop> {
-        let tip = schema::tip(self.tables)?;
+        let mut tip = schema::tip(&*self.tables)?;
         let genesis = BlockId::from(self.params.genesis_id());
-        if chain::active_id(self.tables, Height(0))? != Some(genesis) {
+        if chain::active_id(&*self.tables, Height(0))? != Some(genesis) {
             return differs("the active chain does not begin at genesis");
         }
+        let (mut since, mut bytes) = (0, 0);
         while self.headers.tip().height < tip.height {
-            self.batch(tip.height, parallel)?;
-            progress(self.headers.tip().height, tip.height);
+            let from = self.headers.tip().height.0;
+            bytes += self.batch(tip.height, parallel)?;
+            let reached = self.headers.tip().height;
+            progress(reached, tip.height);
+            since += reached.0 - from;
+            let is_settled = reached.0.saturating_add(UNSETTLED) < tip.height.0;
+            if is_settled && (since >= SPAN_BLOCKS || bytes >= SPAN_BYTES) {
+                tip = self.look_afresh()?;
+                (since, bytes) = (0, 0);
+            }
         }
         let computed = self.headers.tip();
         if computed != tip {
@@ -143,11 +164,25 @@ impl Replay<'_> {
             ));
         }
         self.compare_accounts()?;
-        self.indices.compare(self.tables, tip)
+        self.indices.compare(&*self.tables, tip)
     }
 
-    /// Takes the next blocks, as many as are verified together.
-    fn batch(&mut self, last: Height, parallel: &dyn Parallel) -> Result<(), Stop> {
+    /// Goes on with the store as it is now, and says where its chain ends.
+    fn look_afresh(&mut self) -> Result<Tip, Stop> {
+        self.tables = self.store.read()?;
+        let reached = self.headers.tip();
+        if chain::active_id(&*self.tables, reached.height)? != Some(reached.id) {
+            let reason = format!(
+                "the chain was replaced from below block {} on while it was replayed; try again",
+                reached.height
+            );
+            return Err(Stop::Store(StoreError::Io { reason }));
+        }
+        Ok(schema::tip(&*self.tables)?)
+    }
+
+    /// Takes the next blocks, as many as are verified together, and says how many bytes of.
+    fn batch(&mut self, last: Height, parallel: &dyn Parallel) -> Result<usize, Stop> {
         let mut headers = self.headers.clone();
         let (mut blocks, mut tips, mut bytes) = (Vec::new(), Vec::new(), 0);
         while headers.tip().height < last && blocks.len() < BATCH_BLOCKS && bytes < BATCH_BYTES {
@@ -177,20 +212,20 @@ impl Replay<'_> {
             let changed = ledger.into_accounts();
             self.accounts.update(changed);
             self.indices
-                .check_block(self.tables, block.block(), block.transaction_ids())?;
+                .check_block(&*self.tables, block.block(), block.transaction_ids())?;
             self.headers = headers;
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// Reads the next block of the active chain and checks all of it that needs neither
     /// signatures nor the ledger.
     fn next_block(&self, headers: &mut HeaderChain) -> Result<CheckedBlock, Stop> {
         let height = Height(headers.tip().height.0 + 1);
-        let Some(id) = chain::active_id(self.tables, height)? else {
+        let Some(id) = chain::active_id(&*self.tables, height)? else {
             return differs(format!("the active chain has no block at height {height}"));
         };
-        let Some(block) = chain::block(self.tables, &id)? else {
+        let Some(block) = chain::block(&*self.tables, &id)? else {
             return differs(format!("block {height}, {id}, is missing"));
         };
         let rule = |error| differs(format!("block {height}, {id}: {error}"));
@@ -208,7 +243,7 @@ impl Replay<'_> {
             header: block.header,
             work: tip.work,
         };
-        if chain::header(self.tables, &id)? != Some(expected) {
+        if chain::header(&*self.tables, &id)? != Some(expected) {
             return differs(format!(
                 "the stored header of block {height}, {id}, is not its block's"
             ));

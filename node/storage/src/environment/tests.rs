@@ -23,7 +23,11 @@ fn every_commit_is_synced_before_it_returns() {
 fn a_full_map_is_told_as_full_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let env = open_env_with(folder.path(), 64 << 12).unwrap();
-    let environment = Environment { env };
+    let environment = Environment {
+        env,
+        presence: Presence::Create,
+        sealed: Mutex::default(),
+    };
     let [table] = environment.create_tables(["t"]).unwrap();
     let mut transaction = environment.write().unwrap();
     table.put(&mut transaction, b"before", b"1").unwrap();
@@ -88,4 +92,58 @@ fn whatever_was_committed_passes_the_look_at_its_pages() {
         assert_eq!(newest, Ok(Checked::Sound), "after round {round}");
     }
     drop(reader);
+}
+
+/// How much of a file is looked at before it is written, by whether a scribble is found that
+/// only the look at every page can see.
+#[cfg(unix)]
+#[test]
+fn a_file_is_looked_at_page_by_page_unless_it_is_as_it_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(DATA_FILE);
+    let open = || Environment::open(folder.path(), Presence::Create).map(drop);
+    let environment = Environment::open(folder.path(), Presence::Create).unwrap();
+    let [table] = environment.create_tables(["t"]).unwrap();
+    let mut transaction = environment.write().unwrap();
+    for key in 0..2_000_u32 {
+        let key = key.to_be_bytes();
+        table.put(&mut transaction, &key, &[7; 100]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop((table, environment));
+    // Whether the note is late enough after the commit is the file system's to say.
+    std::thread::sleep(2 * seal::TICK);
+    assert_eq!(open(), Ok(()));
+    assert!(seal::is_intact(folder.path()));
+    assert_eq!(open(), Ok(()));
+    assert!(seal::is_intact(folder.path()), "opening it changes nothing");
+
+    // Somebody else writes to it. Every page but the first two is scribbled over.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[2 * 4096..].fill(0xa5);
+    fs::write(&file, &bytes).unwrap();
+    assert!(!seal::is_intact(folder.path()));
+    let refused = open().unwrap_err().to_string();
+    assert!(refused.contains("garbage"), "{refused}");
+    assert!(
+        !seal::is_intact(folder.path()),
+        "what is refused is not vouched for"
+    );
+
+    // The same length at the same time as before, but in another file.
+    let before = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &bytes).unwrap();
+    let copy = fs::File::options().write(true).open(&file).unwrap();
+    copy.set_modified(before).unwrap();
+    assert!(!seal::is_intact(folder.path()));
+}
+
+#[test]
+fn whoever_only_reads_vouches_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Environment::open(folder.path(), Presence::Create).unwrap());
+    fs::remove_file(folder.path().join("data.seal")).ok();
+    drop(Environment::open(folder.path(), Presence::Require).unwrap());
+    assert!(!seal::is_intact(folder.path()));
 }

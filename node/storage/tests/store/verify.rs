@@ -1,6 +1,6 @@
 //! The replay finds whatever is wrong, and says what.
 
-use crate::world::{Branch, params, three_blocks, wallet};
+use crate::world::{Branch, params, three_blocks, tip, wallet};
 use mvb_protocol::{
     block::Block,
     chain::{Account, ChainStore, HistoryKind, StoredHeader, Tip, TxLocation},
@@ -11,7 +11,7 @@ use mvb_protocol::{
     validate::Sequential,
 };
 use mvb_storage::{
-    LmdbStore, VerifyReport,
+    LmdbStore, MemoryStore, VerifyReport,
     environment::{Bucket, Environment, Presence},
 };
 use std::{path::Path, sync::Arc};
@@ -38,6 +38,31 @@ fn a_sound_store_is_called_sound() {
     assert_eq!(report.tip.id, blocks[2].id());
     assert_eq!((report.accounts, report.payments), (2, 2));
     assert_eq!(heard, [(Height(3), Height(3))]);
+}
+
+/// A replay that held one state of the store to its end would see none of the blocks that come
+/// meanwhile, and keep the writer from using again whatever page it frees.
+#[test]
+fn a_long_replay_follows_the_chain_as_it_grows() {
+    let store = MemoryStore::new(params());
+    let alice = wallet(0);
+    let mut branch = Branch::on_tip(&store);
+    for salt in 0..5_200 {
+        branch = branch.block(&alice, vec![], salt);
+    }
+    branch.commit(&store).unwrap();
+    let before = tip(&store);
+    let mut grown = None;
+    let report = store.verify(&Sequential, &mut |_, _| {
+        grown.get_or_insert_with(|| {
+            let next = Branch::on_tip(&store).block(&alice, vec![], 9_999);
+            next.commit(&store).unwrap().tip
+        });
+    });
+    let report = report.unwrap();
+    assert_eq!(report.difference, None);
+    assert_eq!(Some(report.tip), grown);
+    assert_eq!(report.height.0, before.height.0 + 1);
 }
 
 /// A record that is set, or removed where there is no value.

@@ -1,0 +1,206 @@
+//! `mvb bench store`: what a look-up, a commit and a start cost on a short chain and on a long
+//! one. The chains are generated and written through the real store; what a whole program takes
+//! is measured on real processes.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the monotonic clock"
+)]
+
+mod report;
+
+use super::{
+    generated::{Generated, Size},
+    programs::{Ports, Program, command},
+};
+use crate::{args, context::Context, exit::Exit, output, progress::Progress};
+use anyhow::{Context as _, Result, bail};
+use mvb_node::{
+    home::{Home, Role},
+    system::ThreadWorkers,
+    wallet::KeyStore,
+};
+use mvb_protocol::{
+    chain::{ChainSnapshot, ChainStore, StoreError},
+    hash::{BlockId, TxId, sha256},
+    keys::Curve,
+    numbers::Height,
+};
+use mvb_storage::LmdbStore;
+use report::{ChainLine, Lookups, Report, median};
+use std::{
+    fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// The short chain.
+const SHORT: u64 = 10_000;
+
+/// How often each look-up is made, in rounds of which the median counts.
+const ROUNDS: usize = 9;
+const PER_ROUND: u64 = 2_000;
+
+/// The entries of a page of an address's history.
+const PAGE: usize = 25;
+
+/// How many blocks are committed one by one, and taken back.
+const COMMITS: u64 = 100;
+
+/// How many keys the listed wallet has.
+const KEYS: usize = 10;
+
+/// How often a program is run.
+const RUNS: usize = 15;
+
+/// Measures and reports.
+pub fn run(context: &Context, store: &args::BenchStore) -> Result<Exit> {
+    let place = super::Place::new(store.dir.as_deref())?;
+    let threads = ThreadWorkers::new()?;
+    let mut progress = Progress::new(&context.output);
+    let mut chains = Vec::new();
+    for (name, blocks) in [("short", SHORT), ("serving", store.blocks)] {
+        let size = Size {
+            blocks,
+            payments: store.transactions_per_block,
+        };
+        context.output.hint(format_args!(
+            "making a chain of {}",
+            output::count(blocks, "block")
+        ));
+        let chain =
+            Generated::find_or_make(&place.path().join(name), size, &threads, &mut progress)?;
+        chains.push((size, chain));
+    }
+    context.output.hint("looking things up");
+    let mut lines = Vec::new();
+    for (size, chain) in &chains {
+        lines.push(measure(*size, chain, &threads)?);
+    }
+    context.output.hint("starting programs");
+    let empty = place.path().join("empty");
+    let mut homes = vec![empty_home(&empty, &chains[1].1)?];
+    for (_, chain) in &chains {
+        make_keys(chain.home.path())?;
+    }
+    homes.extend(chains.iter().map(|(_, chain)| chain.home.clone()));
+    let params = [1, 0, 1].map(|at| &chains[at].1.params);
+    let mut listing: [Vec<Duration>; 3] = Default::default();
+    let mut starting: [Vec<Duration>; 3] = Default::default();
+    // In turns, as machines change their speed.
+    for _ in 0..RUNS {
+        for at in 0..homes.len() {
+            listing[at].push(list_addresses(&homes[at], params[at])?);
+            starting[at].push(start(&homes[at], params[at])?);
+        }
+    }
+    let [empty, short, long] = [0, 1, 2].map(|at| {
+        let seconds = |runs: &[Duration]| median(runs.iter().map(Duration::as_secs_f64));
+        (seconds(&listing[at]), seconds(&starting[at]))
+    });
+    for (line, (listing, starting)) in lines.iter_mut().zip([short, long]) {
+        (line.list_addresses_seconds, line.start_seconds) = (listing, starting);
+    }
+    context
+        .output
+        .report(&Report::new(store.transactions_per_block, empty, lines))?;
+    Ok(Exit::Done)
+}
+
+/// What look-ups and commits take, and how large the store is.
+fn measure(size: Size, chain: &Generated, threads: &ThreadWorkers) -> Result<ChainLine> {
+    let store = chain.store()?;
+    let lookups = lookups(size, chain, &store)?;
+    drop(store);
+    let file = chain.home.chain_folder(chain.params.genesis_id());
+    let file_bytes = fs::metadata(file.join("data.mdb"))?.len();
+    let commits = chain.commit_one_by_one(size, COMMITS, threads)?;
+    Ok(ChainLine::new(size, lookups, &commits, file_bytes))
+}
+
+/// Each look-up in a snapshot of its own, as a program makes it, spread over the whole chain.
+fn lookups(size: Size, chain: &Generated, store: &LmdbStore) -> Result<Lookups> {
+    let draw = |number: u64| {
+        let bytes = sha256(&[&number.to_be_bytes()]);
+        u64::from_be_bytes(bytes[..8].try_into().expect("a hash has more than 8 bytes"))
+    };
+    let blocks: Vec<(Height, BlockId, TxId)> = (0..PER_ROUND)
+        .map(|number| {
+            let height = Height(2 + draw(number) % (size.blocks - 1));
+            let snapshot = store.snapshot()?;
+            let id = snapshot.active_id(height)?.context("a block is missing")?;
+            let block = snapshot.block(&id)?.context("a block is missing")?;
+            let ids = block.transaction_ids();
+            let payment = ids.first().context("a block has no payment")?;
+            Ok((height, id, *payment))
+        })
+        .collect::<Result<_>>()?;
+    let time = |look: &dyn Fn(&dyn ChainSnapshot, usize) -> Result<bool, StoreError>| {
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            for number in 0..blocks.len() {
+                if !look(&*store.snapshot()?, number)? {
+                    bail!("a look-up found nothing");
+                }
+            }
+            rounds.push(began.elapsed().as_secs_f64() * 1e6 / blocks.len() as f64);
+        }
+        Ok(median(rounds.into_iter()))
+    };
+    let address = |number: usize| chain.address(draw(number as u64));
+    Ok(Lookups {
+        balance: time(&|chain, at| Ok(chain.account(&address(at))?.balance.units() > 0))?,
+        block_by_height: time(&|chain, at| {
+            let id = chain.active_id(blocks[at].0)?;
+            Ok(id.map(|id| chain.block(&id)).transpose()?.is_some())
+        })?,
+        block_by_id: time(&|chain, at| Ok(chain.block(&blocks[at].1)?.is_some()))?,
+        transaction: time(&|chain, at| Ok(chain.transaction(&blocks[at].2)?.is_some()))?,
+        history_page: time(&|chain, at| Ok(!chain.history(&address(at), None, PAGE)?.is_empty()))?,
+    })
+}
+
+/// A home of the same network whose chain is empty.
+fn empty_home(folder: &Path, like: &Generated) -> Result<Home> {
+    let (home, _) = Home::open_or_create(folder)?;
+    let lock = home.lock(Role::Wallet)?;
+    drop(home.open_chain(&like.params, &lock)?);
+    make_keys(folder)?;
+    Ok(home)
+}
+
+fn make_keys(home: &Path) -> Result<()> {
+    let keys = KeyStore::new(home);
+    for number in 0..KEYS {
+        keys.find_or_create(&format!("key_{number}").parse()?, Curve::P256)?;
+    }
+    Ok(())
+}
+
+/// How long the whole program takes.
+fn list_addresses(home: &Home, params: &mvb_protocol::params::ChainParams) -> Result<Duration> {
+    let ports = Ports::free()?;
+    let mut command = command(home.path(), params, &ports)?;
+    command.args(["wallet", "list-addresses"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let began = Instant::now();
+    let status = command.stderr(Stdio::null()).status()?;
+    let took = began.elapsed();
+    if !status.success() {
+        bail!("mvb wallet list-addresses ended with {status}");
+    }
+    Ok(took)
+}
+
+/// How long a node takes until others can connect to it.
+fn start(home: &Home, params: &mvb_protocol::params::ChainParams) -> Result<Duration> {
+    let ports = Ports::free()?;
+    let port = format!("block_server_port={}", ports.blocks);
+    let arguments = ["--set", &port, "miner", "--threads", "1"];
+    let began = Instant::now();
+    let mut node = Program::start("node", home.path(), params, &ports, &arguments)?;
+    node.until_serving(ports.blocks)?;
+    Ok(began.elapsed())
+}
