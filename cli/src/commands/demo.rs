@@ -27,7 +27,7 @@ use mvb_protocol::{
     params::{BLOCK_VERSION, ChainParams},
     target::Target,
 };
-use network::Network;
+use network::{Network, Search};
 use std::{fs, path::PathBuf, time::Duration};
 use story::Story;
 use tempfile::TempDir;
@@ -79,7 +79,11 @@ pub fn run(context: &Context, demo: &args::Demo) -> Result<Exit> {
 async fn tell(context: &Context, demo: &args::Demo, base: &Base) -> Result<()> {
     let started = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let rate = measure(threads).await?;
+    let kernel = context
+        .config()?
+        .search_kernel()
+        .map_err(|error| UsageError(error.to_string()))?;
+    let rate = measure(threads, kernel).await?;
     let params = ChainParams {
         network_name: "demo".to_owned(),
         difficulty: difficulty(rate),
@@ -88,7 +92,11 @@ async fn tell(context: &Context, demo: &args::Demo, base: &Base) -> Result<()> {
         ..ChainParams::default()
     };
     let miners = usize::from(demo.miners.unwrap_or(MINERS));
-    let network = Network::new(base.path(), params, (threads / miners).max(1))?;
+    let search = Search {
+        threads: (threads / miners).max(1),
+        kernel,
+    };
+    let network = Network::new(base.path(), params, search)?;
     let mut story = Story::new(&context.output, network, started);
     story.rules(rate)?;
     story.first_miner().await?;
@@ -146,9 +154,8 @@ impl Base {
 }
 
 /// Hashes a second that this machine tries with so many threads.
-async fn measure(threads: usize) -> Result<f64> {
-    let searcher =
-        PoolSearcher::new(threads, Kernel::best()).context("cannot start the search threads")?;
+async fn measure(threads: usize, kernel: &'static Kernel) -> Result<f64> {
+    let searcher = PoolSearcher::new(threads, kernel).context("cannot start the search threads")?;
     let target = Target::from_difficulty(64);
     let header = Header {
         previous: BlockId::default(),

@@ -3,6 +3,7 @@
 //! All traffic stays on the loopback network, and no child outlives the [`Network`].
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use mvb_kernels::Kernel;
 use mvb_node::{home::Home, wallet::KeyStore};
 use mvb_protocol::{
     address::Address,
@@ -65,12 +66,21 @@ pub struct Network {
     /// Everybody's side, and the one that can be cut off.
     pub sides: [Side; 2],
     base: PathBuf,
-    threads: usize,
+    search: Search,
+}
+
+/// How each miner searches.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Threads of one miner.
+    pub threads: usize,
+    /// What they search with.
+    pub kernel: &'static Kernel,
 }
 
 impl Network {
     /// Without members yet; their homes will lie under `base`.
-    pub fn new(base: &Path, params: ChainParams, threads: usize) -> Result<Self> {
+    pub fn new(base: &Path, params: ChainParams, search: Search) -> Result<Self> {
         params.validate()?;
         let [a, b, c, d] = free_udp_ports().context("no free UDP port on the loopback network")?;
         let side = |status_port, transaction_port| Side {
@@ -82,7 +92,7 @@ impl Network {
             params,
             sides: [side(a, b), side(c, d)],
             base: base.to_owned(),
-            threads,
+            search,
         })
     }
 
@@ -107,7 +117,9 @@ impl Network {
         let mut command = self.command(member, side)?;
         match member.part {
             Part::Miner => {
-                command.args(["miner", "--threads", &self.threads.to_string()]);
+                let Search { threads, kernel } = self.search;
+                command.args(["miner", "--threads", &threads.to_string()]);
+                command.args(["--kernel", kernel.name()]);
                 command.args(["--set", &format!("block_server_port={}", member.port)]);
             }
             Part::Wallet => {
