@@ -42,7 +42,7 @@ impl Run {
     /// Mining goes on, until no payment that can be paid waits.
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
         let (start, from) = (self.cluster.elapsed(), best_of(&self.tips()?));
-        let before = self.blocks_found();
+        let before = self.turns();
         // The smallest blocks hold little more than one payment.
         let blocks = SETTLING_BLOCKS + without(|| self.waiting())?.len() as u64;
         self.cluster.set_mining(true);
@@ -66,8 +66,8 @@ impl Run {
             if !waiting.is_empty() && is_lost {
                 return Err(Broken::Unpaid { waiting });
             }
-            let found = self.blocks_found();
-            let had_its_turn = |machine: usize| found[machine] >= before[machine] + 2;
+            let turns = self.turns();
+            let had_its_turn = |machine: usize| turns[machine] >= before[machine] + 2;
             let mut stuck = ready.into_iter();
             if let Some((machine, ready)) = stuck.find(|(machine, _)| had_its_turn(*machine))
                 && is_over
@@ -222,11 +222,16 @@ impl Run {
         })
     }
 
-    /// How many blocks each machine has found since its boot.
-    fn blocks_found(&self) -> Vec<u64> {
-        let found = |machine: &Rc<Machine>| Some(machine.view()?.chain.borrow().blocks_found);
+    /// How many blocks each machine has found, less one for each reorg: a block that leaves the
+    /// chain brings its payments back.
+    fn turns(&self) -> Vec<i64> {
+        let turns = |machine: &Rc<Machine>| {
+            let view = machine.view()?;
+            let chain = view.chain.borrow();
+            Some(chain.blocks_found.cast_signed() - chain.reorgs.cast_signed())
+        };
         let nodes = self.nodes().iter();
-        nodes.map(|machine| found(machine).unwrap_or(0)).collect()
+        nodes.map(|machine| turns(machine).unwrap_or(0)).collect()
     }
 
     /// The miners whose mempools hold payments enough for a block, each with how many.
