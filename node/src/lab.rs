@@ -1,7 +1,8 @@
 //! The lab: miners and a wallet in one process, on a network in memory that a person splits
-//! and heals. The nodes are those of `mvb miner`, wired by [`start_node`] as for real; only
-//! what is around them differs: chains in memory, a [`net`] that can be cut, and a search
-//! that takes the time its share of the hash power gives it. `mvb demo --lab` talks to it.
+//! and heals. The nodes are those of `mvb miner`, wired by
+//! [`start_node`](crate::wiring::start_node) as for real; only what is around them differs:
+//! chains in memory, a network that can be cut, and a search that takes the time its share of
+//! the hash power gives it. `mvb demo --lab` talks to it.
 //!
 //! Everything runs on the current LocalSet. Nothing here prints, and nothing leaves the process.
 

@@ -318,7 +318,9 @@ impl Replayer {
         Ok(state)
     }
 
-    /// Of some payments not on a chain, those that its next blocks could hold in turn.
+    /// Of some payments not on a chain, those that its next blocks could hold in turn. None if
+    /// fewer than `least` could be in the very next one, for which mempools offer only what
+    /// confirmed balances cover.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -326,6 +328,7 @@ impl Replayer {
         &self,
         chain: &dyn ChainSnapshot,
         payments: &BTreeMap<TxId, Arc<Transaction>>,
+        least: usize,
     ) -> Result<Vec<TxId>, StoreError> {
         let mut state = Replayed::default();
         let mut by_sequence: BTreeMap<(Address, Sequence), (TxId, &Transaction)> = BTreeMap::new();
@@ -343,6 +346,12 @@ impl Replayer {
                 by_sequence.insert((payment.from(), payment.sequence), (*id, payment));
             }
         }
+        let mut confirmed = state.accounts.clone();
+        let at_once = by_sequence.values();
+        let at_once = at_once.filter(|(_, payment)| spend(&mut confirmed, payment));
+        if at_once.count() < least {
+            return Ok(Vec::new());
+        }
         let mut payable = Vec::new();
         loop {
             let before = payable.len();
@@ -358,6 +367,24 @@ impl Replayer {
             }
         }
     }
+}
+
+/// Takes a payment from its sender's account, if that account covers it and it is its turn.
+fn spend(accounts: &mut BTreeMap<Address, Account>, payment: &Transaction) -> bool {
+    let Some(account) = accounts.get_mut(&payment.from()) else {
+        return false;
+    };
+    let cost = payment.amount.checked_add(payment.fee);
+    let left = cost.and_then(|cost| account.balance.checked_sub(cost));
+    let (Ok(left), Some(next)) = (left, account.sequence.next()) else {
+        return false;
+    };
+    let is_next = account.sequence == payment.sequence;
+    if is_next {
+        account.balance = left;
+        account.sequence = next;
+    }
+    is_next
 }
 
 /// That payments are indexed where they stand: those of the last block, and those that a

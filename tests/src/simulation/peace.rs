@@ -213,13 +213,10 @@ impl Run {
             }
         }
         let disk = self.cluster.machines()[0].disk.clone();
-        let waiting = self.replayer.payable(&*disk.snapshot()?, &remembered)?;
         let block_needs = self.profile.cluster.params.block_size - 1;
-        Ok(if waiting.len() < block_needs as usize {
-            Vec::new()
-        } else {
-            waiting
-        })
+        Ok(self
+            .replayer
+            .payable(&*disk.snapshot()?, &remembered, block_needs as usize)?)
     }
 
     /// How many blocks each machine has found, less one for each reorg: a block that leaves the
