@@ -37,8 +37,9 @@ pub fn commands_beside_a_busy_miner(program: &Path, times: usize) -> u64 {
         let sent = home.run(&["wallet", "send", "mining_rewards", "0.000001", &alice]);
         assert!(sent.status.success(), "send, turn {turn}: {sent}");
     }
+    // On a busy machine the search, which has the lowest priority, may get its turn late.
+    reaches(&mut miner, before.height + 1);
     let after = chain(&home);
-    assert!(after.height > before.height, "the miner went on");
     let done = stop(miner);
     assert!(done, "the miner ended cleanly");
     verify(&home);
