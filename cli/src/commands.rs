@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chain;
+mod child;
 pub mod config;
 pub mod demo;
 pub mod doctor;

@@ -7,7 +7,10 @@
     reason = "a benchmark reads the monotonic clock"
 )]
 
-use crate::{commands::watch, exit::Interrupted};
+use crate::{
+    commands::{child, watch},
+    exit::Interrupted,
+};
 use anyhow::{Context as _, Result, bail};
 use mvb_node::home::{Home, Role};
 use mvb_protocol::params::ChainParams;
@@ -19,7 +22,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -46,19 +49,6 @@ pub fn run<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
     })
 }
 
-/// What a node does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// `mvb miner`: it serves blocks, and mines with this many threads.
-    Miner {
-        /// Search threads.
-        threads: usize,
-    },
-    /// `mvb wallet sync`.
-    #[allow(dead_code, reason = "for the benchmarks that follow")]
-    Wallet,
-}
-
 /// A network of its own: rules, ports, and a folder for the homes that is removed at the end.
 pub struct Bed {
     /// The rules.
@@ -73,7 +63,7 @@ pub struct Bed {
 pub struct NodeProcess {
     /// Its name, and that of its home's folder.
     pub name: String,
-    /// The block server's port; 0 for a wallet.
+    /// The block server's port.
     pub port: u16,
     child: Child,
     lines: UnboundedReceiver<(Instant, Value)>,
@@ -123,27 +113,25 @@ impl Bed {
         fill(&chain.store)
     }
 
-    /// Starts a node with further parameters, and waits until it says that it has begun.
+    /// Starts a miner of so many search threads with further parameters, and waits until it says that it has begun.
     ///
     /// # Errors
     /// When it cannot be started, or ends or says nothing.
     pub async fn start(
         &self,
         name: &str,
-        part: Part,
+        threads: usize,
         settings: &[(&str, String)],
     ) -> Result<NodeProcess> {
-        let mut command = self.command(name, settings)?;
-        match part {
-            Part::Miner { threads } => {
-                let port = free_tcp_port().context("no free TCP port on the loopback network")?;
-                command.args(["miner", "--threads", &threads.to_string()]);
-                command.args(["--set", &format!("block_server_port={port}")]);
-            }
-            Part::Wallet => {
-                command.args(["wallet", "sync"]);
-            }
-        }
+        let port = free_tcp_port().context("no free TCP port on the loopback network")?;
+        let ports = [
+            ("status_broadcast_port", self.status_port.to_string()),
+            ("transaction_port", self.transaction_port.to_string()),
+            ("block_server_port", port.to_string()),
+        ];
+        let settings: Vec<_> = ports.into_iter().chain(settings.iter().cloned()).collect();
+        let mut command = child::command(&self.home(name), &self.params, &settings)?;
+        command.args(["--json", "miner", "--threads", &threads.to_string()]);
         let log = self.base.path().join(format!("{name}.log"));
         let mut child = command
             .stdin(Stdio::null())
@@ -177,47 +165,9 @@ impl Bed {
         node.port = u16::try_from(port).context("a port has 16 bits")?;
         Ok(node)
     }
-
-    /// This binary on a home, with the network's parameters and none from outside.
-    fn command(&self, name: &str, settings: &[(&str, String)]) -> Result<Command> {
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let mut command = Command::new(program);
-        for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("MVB_") {
-                command.env_remove(variable);
-            }
-        }
-        command.env_remove("RUST_LOG");
-        command.arg("--json").arg("--home").arg(self.home(name));
-        let params = &self.params;
-        let rules = [
-            ("network", "local".to_owned()),
-            ("network_name", params.network_name.clone()),
-            ("difficulty", params.difficulty.to_string()),
-            ("block_size", params.block_size.to_string()),
-            ("block_reward", params.block_reward.to_string()),
-            (
-                "target_block_seconds",
-                params.target_block_seconds.to_string(),
-            ),
-            ("max_block_bytes", params.max_block_bytes.to_string()),
-            ("status_broadcast_port", self.status_port.to_string()),
-            ("transaction_port", self.transaction_port.to_string()),
-        ];
-        for (key, value) in rules.iter().chain(settings) {
-            command.arg("--set").arg(format!("{key}={value}"));
-        }
-        Ok(command)
-    }
 }
 
 impl NodeProcess {
-    /// The process id.
-    #[allow(dead_code, reason = "for the benchmarks that follow")]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for a line of its JSON that satisfies; says when it was read.
     ///
     /// # Errors
@@ -244,18 +194,6 @@ impl NodeProcess {
                 self.last_words()
             ),
         }
-    }
-
-    /// The newest of the lines that came since the last look and satisfy.
-    #[allow(dead_code, reason = "for the benchmarks that follow")]
-    pub fn newest(&mut self, found: impl Fn(&Value) -> bool) -> Option<(Instant, Value)> {
-        let mut newest = None;
-        while let Ok(line) = self.lines.try_recv() {
-            if found(&line.1) {
-                newest = Some(line);
-            }
-        }
-        newest
     }
 
     /// Refuses to go on with a node that has ended.

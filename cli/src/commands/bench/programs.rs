@@ -7,6 +7,7 @@
     reason = "a benchmark reads the monotonic clock"
 )]
 
+use crate::commands::child;
 use anyhow::{Context as _, Result, bail};
 use mvb_protocol::params::ChainParams;
 use std::{
@@ -127,25 +128,9 @@ impl Drop for Program {
 
 /// This binary on a home.
 pub fn command(home: &Path, params: &ChainParams, ports: &Ports) -> Result<Command> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("MVB_") {
-            command.env_remove(name);
-        }
-    }
-    command.env_remove("RUST_LOG");
-    command.arg("--home").arg(home);
-    for (key, value) in [
-        ("network", "local".to_owned()),
-        ("network_name", params.network_name.clone()),
-        ("difficulty", params.difficulty.to_string()),
-        ("block_size", params.block_size.to_string()),
-        ("block_reward", params.block_reward.to_string()),
+    let settings = [
         ("status_broadcast_port", ports.status.to_string()),
         ("transaction_port", ports.transactions.to_string()),
-    ] {
-        command.arg("--set").arg(format!("{key}={value}"));
-    }
-    Ok(command)
+    ];
+    child::command(home, params, &settings)
 }

@@ -23,7 +23,7 @@
 use super::{
     client::Client,
     funds::Funds,
-    processes::{self, Bed, NodeProcess, Part},
+    processes::{self, Bed, NodeProcess},
     share::Share,
 };
 use crate::{args, context::Context, exit::Exit, progress::Progress};
@@ -145,7 +145,7 @@ impl Network {
             let name = format!("node-{number}");
             let bed = &network.bed;
             bed.make_chain(&name, |store| network.funds.write(store))?;
-            let node = bed.start(&name, Part::Miner { threads: 1 }, &[]).await?;
+            let node = bed.start(&name, 1, &[]).await?;
             network
                 .clients
                 .push(Client::connect(node.port, &bed.params).await?);

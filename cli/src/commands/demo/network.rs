@@ -2,6 +2,7 @@
 //! their own. It starts and stops them and reads their chains; it tells nothing.
 //! All traffic stays on the loopback network, and no child outlives the [`Network`].
 
+use crate::commands::child;
 use anyhow::{Context as _, Result, anyhow, bail};
 use mvb_kernels::Kernel;
 use mvb_node::{home::Home, wallet::KeyStore};
@@ -264,30 +265,13 @@ impl Network {
 
     /// This binary on a member's home, with the network's parameters and none from outside.
     fn command(&self, member: &Member, side: Side) -> Result<Command> {
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MVB_") {
-                command.env_remove(name);
-            }
-        }
-        command.env_remove("RUST_LOG");
-        command.arg("--home").arg(member.home.path());
-        let params = &self.params;
-        for (key, value) in [
-            ("network", "local".to_owned()),
-            ("network_name", params.network_name.clone()),
-            ("difficulty", params.difficulty.to_string()),
-            ("block_size", params.block_size.to_string()),
-            ("block_reward", params.block_reward.to_string()),
+        let settings = [
             ("status_broadcast_interval_seconds", "1".to_owned()),
             ("transaction_broadcast_interval_seconds", "1".to_owned()),
             ("status_broadcast_port", side.status_port.to_string()),
             ("transaction_port", side.transaction_port.to_string()),
-        ] {
-            command.arg("--set").arg(format!("{key}={value}"));
-        }
-        Ok(command)
+        ];
+        child::command(member.home.path(), &self.params, &settings)
     }
 }
 
