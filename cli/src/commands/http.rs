@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use anyhow::Result;
-use mvb_explorer::{ServeConfig, Server, serve};
+use mvb_explorer::{PATIENCE, ServeConfig, Server, serve};
 use mvb_node::{config::Config, handle::NodeHandle};
 
 /// Serves a node's explorer. At the default address the next free port will do, and none at
@@ -15,6 +15,7 @@ pub fn explorer(context: &Context, config: &Config, node: &NodeHandle) -> Result
     let wanted = ServeConfig {
         address,
         try_next_ports: !is_asked_for,
+        patience: PATIENCE,
     };
     let server = match serve(node.clone(), wanted) {
         Ok(server) => server,

@@ -15,13 +15,14 @@ mod forks;
 pub mod guard;
 mod look;
 mod metrics;
+mod paced;
 mod pages;
 pub mod problem;
 pub mod reply;
 pub mod routes;
 mod server;
 
-pub use server::{ServeConfig, ServeError, Server, serve};
+pub use server::{PATIENCE, ServeConfig, ServeError, Server, serve};
 
 #[cfg(test)]
 mod tests;

@@ -3,15 +3,18 @@
 
 use crate::{
     assets, events, guard,
+    paced::Paced,
     problem::Problem,
     reply::Reply,
     routes::{self, Asked, Kind, Verb},
 };
+use actix_http::{HttpService, Protocol, error::DispatchError};
+use actix_service::{ServiceFactoryExt, map_config};
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer,
-    dev::ServerHandle,
+    App, HttpRequest, HttpResponse, HttpResponseBuilder,
+    dev::{AppConfig, Server as Listening, ServerHandle, ServiceFactory, fn_service},
     http::{Method, StatusCode, header},
-    rt::System,
+    rt::{System, net::TcpStream},
     web::{self, Data, Payload},
 };
 use mvb_actors::env::WallClock;
@@ -37,8 +40,9 @@ const CONNECTIONS: usize = 64;
 /// The longest body.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// How long a request may take to come, and a connection may be silent between two.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request may take to come, a connection may be silent between two, and an answer may
+/// wait to be taken.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many ports after the one asked for are tried.
 const PORTS_TRIED: u16 = 100;
@@ -50,6 +54,8 @@ pub struct ServeConfig {
     pub address: SocketAddr,
     /// Whether the next ports are tried where this one is taken.
     pub try_next_ports: bool,
+    /// How long whoever is slow is waited for; [`PATIENCE`] but in tests.
+    pub patience: Duration,
 }
 
 /// Why nothing is served.
@@ -101,20 +107,15 @@ pub fn serve(node: NodeHandle, config: ServeConfig) -> Result<Server, ServeError
         .name("explorer".to_owned())
         .spawn(move || {
             System::new().block_on(async move {
-                let server = HttpServer::new(move || {
-                    App::new()
-                        .app_data(Data::new(explorer.clone()))
-                        .default_service(web::to(handle))
-                })
-                .workers(WORKERS)
-                .worker_max_blocking_threads(READERS)
-                .max_connections(CONNECTIONS)
-                .client_request_timeout(PATIENCE)
-                .client_disconnect_timeout(Duration::from_secs(1))
-                .keep_alive(PATIENCE)
-                .disable_signals()
-                .listen(listener);
-                match server.map(HttpServer::run) {
+                let server = Listening::build()
+                    .workers(WORKERS)
+                    .worker_max_blocking_threads(READERS)
+                    .max_concurrent_connections(CONNECTIONS)
+                    .disable_signals()
+                    .listen("explorer", listener, move || {
+                        speaking(explorer.clone(), config.patience)
+                    });
+                match server.map(|server| server.run()) {
                     Ok(server) => {
                         drop(started.send(Ok(server.handle())));
                         if let Err(error) = server.await {
@@ -155,6 +156,30 @@ impl Drop for Server {
         // a request may wait for an actor that is ending as well.
         drop(self.handle.stop(false));
     }
+}
+
+/// What speaks HTTP on a connection. This is what the library's own server does, but for the
+/// patience with whoever does not read.
+fn speaking(
+    explorer: Explorer,
+    patience: Duration,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
+{
+    let app = App::new()
+        .app_data(Data::new(explorer))
+        .default_service(web::to(handle));
+    let http = HttpService::build()
+        .client_request_timeout(patience)
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .keep_alive(patience)
+        .finish(map_config(app, |()| AppConfig::default()));
+    let paced = move |stream: TcpStream| async move {
+        let peer = stream.peer_addr().ok();
+        // An answer is written at once: to wait for more would only delay it.
+        stream.set_nodelay(true)?;
+        Ok((Paced::new(stream, patience), Protocol::Http1, peer))
+    };
+    fn_service(paced).map_err(DispatchError::Io).and_then(http)
 }
 
 fn bind(config: ServeConfig) -> Result<TcpListener, ServeError> {

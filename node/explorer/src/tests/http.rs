@@ -1,7 +1,7 @@
 //! The server over a socket: its headers, its limits, and whom it does not answer.
 
 use super::world::World;
-use crate::{ServeConfig, Server, serve};
+use crate::{PATIENCE, ServeConfig, Server, serve};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -9,9 +9,14 @@ use std::{
 };
 
 fn start(world: &World) -> Server {
+    start_with(world, PATIENCE)
+}
+
+fn start_with(world: &World, patience: Duration) -> Server {
     let config = ServeConfig {
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         try_next_ports: false,
+        patience,
     };
     serve(world.node.clone(), config).unwrap()
 }
@@ -199,6 +204,49 @@ async fn a_stream_of_events_begins_at_once_and_more_than_a_few_are_refused() {
     assert!(refused.await.unwrap().contains("503"));
 }
 
+/// Asks again and again and never reads, until the server has let it go.
+fn never_reads(server: SocketAddr) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    let style = crate::assets::STYLE.path();
+    let asks = format!("GET {style} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(100);
+    // Once its answers are not taken the server reads no more, and this waits with it.
+    while stream.write_all(asks.as_bytes()).is_ok() {}
+}
+
+#[actix_web::test]
+async fn whoever_takes_no_answer_is_let_go_and_whoever_follows_stays() {
+    let world = World::new();
+    let server = start_with(&world, Duration::from_millis(200));
+    let address = server.address();
+    let follows = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let patient = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patient).unwrap();
+        let ask = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(ask).unwrap();
+        wait_for_change(&mut stream);
+        for _ in 0..3 {
+            never_reads(address);
+        }
+        stream
+    });
+    let mut stream = follows.await.unwrap();
+    world.change();
+    let heard = tokio::task::spawn_blocking(move || wait_for_change(&mut stream));
+    heard.await.unwrap();
+}
+
+/// Reads a stream of events until the node has changed.
+fn wait_for_change(stream: &mut TcpStream) {
+    let mut heard = Vec::new();
+    let mut bytes = [0; 4_096];
+    while !String::from_utf8_lossy(&heard).contains("event: changed") {
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "the stream has ended");
+        heard.extend_from_slice(&bytes[..count]);
+    }
+}
+
 #[actix_web::test]
 async fn a_port_that_is_taken_is_an_error_where_it_was_asked_for_and_else_the_next_is_served() {
     let world = World::new();
@@ -207,6 +255,7 @@ async fn a_port_that_is_taken_is_an_error_where_it_was_asked_for_and_else_the_ne
     let config = |try_next_ports| ServeConfig {
         address,
         try_next_ports,
+        patience: PATIENCE,
     };
     assert!(serve(world.node.clone(), config(false)).is_err());
     if let Ok(server) = serve(world.node.clone(), config(true)) {

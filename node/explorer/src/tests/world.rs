@@ -65,7 +65,7 @@ pub struct World {
     pub submitted: Arc<Mutex<Vec<Transaction>>>,
     /// What the intake says to the next payment.
     pub refusal: Arc<Mutex<Option<Refusal>>>,
-    _snapshots: watch::Sender<Arc<NodeSnapshot>>,
+    snapshots: watch::Sender<Arc<NodeSnapshot>>,
 }
 
 struct Intake {
@@ -308,8 +308,13 @@ impl World {
             orphan,
             submitted,
             refusal,
-            _snapshots: sender,
+            snapshots: sender,
         }
+    }
+
+    /// Lets the node tell that something has changed.
+    pub fn change(&self) {
+        self.snapshots.send_modify(|_| {});
     }
 
     /// The chain's end.
