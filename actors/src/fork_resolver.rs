@@ -66,6 +66,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a session may be silent while its peer is heard otherwise.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
+/// How long an unproven peer may do nothing with its slot while others wait for one.
+const TURN: Duration = Duration::from_secs(3);
+
 /// How long nothing is fetched after this node's store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -301,6 +304,31 @@ impl ForkResolver {
         while let Some(order) = self.peers.next(self.tip(), now) {
             self.ask(order, ctx);
         }
+        while let Some(order) = self.replace_one(now, ctx) {
+            self.ask(order, ctx);
+        }
+    }
+
+    /// Ends the session of an unproven peer that keeps others waiting and brings nothing.
+    fn replace_one(&mut self, now: Instant, ctx: &mut Context<Self>) -> Option<Order> {
+        let tip = self.tip();
+        let (attempts, deadlines) = (&self.attempts, &self.config.deadlines);
+        let replacement = self.peers.next_instead(tip, now, |endpoint| {
+            let attempt = attempts.get(endpoint);
+            attempt.is_some_and(|(_, meter)| meter.trickles(deadlines, TURN))
+        })?;
+        tracing::debug!(endpoint = %replacement.dropped, "peer trickles and others wait");
+        self.drop_session(&replacement.dropped, ctx);
+        self.tell_miner();
+        self.is_view_due = true;
+        self.peers.replaced(replacement, tip, now)
+    }
+
+    fn drop_session(&mut self, endpoint: &SocketAddr, ctx: &mut Context<Self>) {
+        if let Some((attempt, _)) = self.attempts.remove(endpoint) {
+            ctx.cancel_future(attempt);
+            self.downloads.remove(endpoint);
+        }
     }
 
     fn ask(&mut self, order: Order, ctx: &mut Context<Self>) {
@@ -309,10 +337,7 @@ impl ForkResolver {
         if let Some(kept) = self.kept.remove(&endpoint) {
             ctx.cancel_future(kept);
         }
-        if let Some((silent, _)) = self.attempts.remove(&endpoint) {
-            ctx.cancel_future(silent);
-            self.downloads.remove(&endpoint);
-        }
+        self.drop_session(&endpoint, ctx);
         let meter = Rc::<Meter>::default();
         let attempt = Attempt {
             shared: self.shared.clone(),

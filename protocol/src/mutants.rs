@@ -109,6 +109,8 @@ list! {
     LieSilencesPeer,
     /// Peers that nobody has proven may take every slot.
     UnprovenTakeAll,
+    /// An unproven peer that sends next to nothing keeps its slot though others wait.
+    SlotForEver,
     /// A fetch under way covers its claim for as long as it lasts.
     FetchCoversForEver,
     /// A download that ended is never reported as ended.

@@ -43,6 +43,14 @@ impl Default for Deadlines {
     }
 }
 
+impl Deadlines {
+    /// How long so many bytes may take.
+    fn earned(&self, bytes: u64) -> Duration {
+        let rate = u64::from(self.least_bytes_per_second.max(1));
+        Duration::from_millis(bytes.saturating_mul(1_000) / rate)
+    }
+}
+
 /// From when on a peer is expected to deliver.
 pub struct Pace {
     started: Instant,
@@ -71,9 +79,7 @@ impl Pace {
         }
         loop {
             let bytes = meter.bytes.get().saturating_sub(self.bytes);
-            let rate = u64::from(deadlines.least_bytes_per_second.max(1));
-            let earned = Duration::from_millis(bytes.saturating_mul(1_000) / rate);
-            let whole = self.started + deadlines.answer + earned;
+            let whole = self.started + deadlines.answer + deadlines.earned(bytes);
             let due = whole.min(meter.last.get() + deadlines.silence);
             // A deadline that bytes have moved meanwhile is looked at again.
             match timeout_at(due, work.as_mut()).await {
@@ -85,8 +91,9 @@ impl Pace {
     }
 }
 
-/// How much was received, when last, and whether more is due.
+/// How much was received since when, when last, and whether more is due.
 pub struct Meter {
+    since: Instant,
     bytes: Cell<u64>,
     last: Cell<Instant>,
     is_due: Cell<bool>,
@@ -95,6 +102,7 @@ pub struct Meter {
 impl Default for Meter {
     fn default() -> Self {
         Self {
+            since: Instant::now(),
             bytes: Cell::new(0),
             last: Cell::new(Instant::now()),
             is_due: Cell::new(true),
@@ -112,6 +120,11 @@ impl Meter {
     /// What was waited for is here.
     pub fn end_wait(&self) {
         self.is_due.set(false);
+    }
+
+    /// Whether a session that may last so long brought too little for the rest of its time.
+    pub fn trickles(&self, deadlines: &Deadlines, turn: Duration) -> bool {
+        self.since.elapsed() >= turn + deadlines.earned(self.bytes.get())
     }
 
     /// For how long nothing has come though something is due.

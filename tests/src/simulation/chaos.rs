@@ -52,6 +52,13 @@ impl Run {
 
     fn begin_last_act(&mut self) {
         self.underworld.siege.set(true);
+        if self.profile.ends_among_strangers {
+            for machine in 0..self.profile.nodes {
+                self.cluster.crash(machine);
+                self.cluster.boot(machine);
+                self.count("power cuts");
+            }
+        }
         if self.profile.ends_apart {
             let half = self.any_half();
             self.cut_off(half, LAST_ACT + BEAT, false);

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const SURVIVORS: [(Mutant, &str); 0] = [];
 
 /// Where the hunt for a mutant begins that few runs of the mixture would find.
-const HAUNTS: [(Mutant, Kind); 11] = [
+const HAUNTS: [(Mutant, Kind); 12] = [
     (Mutant::SizeUnchecked, Kind::Payments),
     (Mutant::SubsidyNeverEnds, Kind::Payments),
     (Mutant::LeastPaymentsUnchecked, Kind::Payments),
@@ -29,6 +29,7 @@ const HAUNTS: [(Mutant, Kind); 11] = [
     (Mutant::MinerGivesUp, Kind::Lone),
     (Mutant::LocatorOfOne, Kind::Archive),
     (Mutant::UnprovenTakeAll, Kind::Siege),
+    (Mutant::SlotForEver, Kind::Siege),
     (Mutant::FetchCoversForEver, Kind::Siege),
     (Mutant::SenderUnbounded, Kind::Hoards),
     (Mutant::ParentUnchecked, Kind::Liars),

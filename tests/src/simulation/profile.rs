@@ -21,6 +21,10 @@ const WILD_SKEW_MS: u64 = 60_000;
 /// All machines must have one tip so long after the network has healed.
 const HEALING: Duration = Duration::from_secs(10);
 
+/// The same among liars who hold the slots when no machine has proven another: two turns and what is
+/// fetched in them.
+const HEALING_AMONG_STRANGERS: Duration = Duration::from_secs(20);
+
 /// The same where liars that look like anybody else go on holding peers up.
 const HEALING_AMONG_LIARS: Duration = Duration::from_secs(30);
 
@@ -175,6 +179,8 @@ pub struct Profile {
     pub tricks: Vec<Trick>,
     /// Whether the honest machines are cut apart as the chaos ends.
     pub ends_apart: bool,
+    /// Whether they are started anew then, so that none has proven another.
+    pub ends_among_strangers: bool,
 }
 
 impl Profile {
@@ -243,6 +249,7 @@ impl Profile {
             history: 0,
             tricks: Vec::new(),
             ends_apart: false,
+            ends_among_strangers: false,
         }
     }
 
@@ -321,16 +328,21 @@ impl Profile {
         }
     }
 
-    /// Either the liars take every slot they can get shortly before the end, or they offer the best
-    /// tip themselves as soon as those who were cut apart could ask each other for it.
+    /// Either the liars take every slot they can get shortly before the end, from machines that
+    /// know each other or have all just been started and cut apart, or they offer the best tip
+    /// themselves as soon as those who were cut apart could ask each other for it.
     fn besiege(&mut self, random: &RandomStream) {
         self.chaos += Duration::from_secs(20);
         (self.loss, self.crashes, self.partitions) = (0.0, 0.0, 0.0);
-        self.ends_apart = random.below(2) == 0;
-        let trick = match self.ends_apart {
-            true => Trick::Mimic,
-            false => Trick::Besiege,
+        let (trick, apart, strangers) = match random.below(3) {
+            0 => (Trick::Mimic, true, false),
+            1 => (Trick::Besiege, false, false),
+            _ => (Trick::Besiege, true, true),
         };
+        (self.ends_apart, self.ends_among_strangers) = (apart, strangers);
+        if strangers {
+            self.healing = HEALING_AMONG_STRANGERS;
+        }
         self.lie(3, &[trick]);
     }
 

@@ -1,9 +1,14 @@
 //! Whom to ask next. Proven and pinned peers come first and always find a slot; unproven
-//! ones, which forged datagrams can invent, share what is left.
+//! ones, which forged datagrams can invent, share what is left, evenly among their addresses,
+//! and lose a slot they make no use of to another that waits.
 
-use super::{Fetch, Order, Peer, Peers};
+use super::{Ended, Fetch, Order, Peer, Peers};
+use crate::fork_resolver::error::Conclusion;
 use mvb_protocol::{chain::Tip, mutant, numbers::Height, wire::NodeId};
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How long a fetch alone covers its tip and its peer; when it has come to nothing by then,
@@ -24,6 +29,7 @@ pub(super) const UNPROVEN_PER_SECOND: u32 = 32;
 
 /// A fetch at work.
 struct Running {
+    endpoint: SocketAddr,
     fetch: Fetch,
     node: Option<NodeId>,
     is_trusted: bool,
@@ -36,23 +42,81 @@ struct Slots {
     fetches: Vec<Running>,
 }
 
+/// An unproven peer that gives its slot to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// Whose session is to end.
+    pub dropped: SocketAddr,
+    /// Whom to ask instead.
+    pub order: Order,
+}
+
 impl Peers {
     /// Whom to ask now, if anybody; it then counts as being asked until [`Self::finished`].
     pub fn next(&mut self, ours: Tip, now: Instant) -> Option<Order> {
         let slots = self.slots(now);
-        let order = self
-            .peers
+        let order = self.best(&slots, ours, now)?;
+        self.start(order, now)
+    }
+
+    /// Whom to ask in place of an unproven peer that makes no use of its slot, where such peers
+    /// have taken all there are for them: liars must not keep one out that nobody has proven
+    /// yet. `trickles` says of a fetch whether too little has come for how long it lasts. The
+    /// one that is dropped must be ended with [`Self::replaced`].
+    pub fn next_instead(
+        &self,
+        ours: Tip,
+        now: Instant,
+        trickles: impl Fn(&SocketAddr) -> bool,
+    ) -> Option<Replacement> {
+        let mut slots = self.slots(now);
+        if self.has_unproven_slot(&slots) || mutant!(SlotForEver) {
+            return None;
+        }
+        // The address that holds most of the slots gives one up first.
+        let (position, dropped) = slots
+            .fetches
+            .iter()
+            .enumerate()
+            .filter(|(_, running)| !running.is_trusted && trickles(&running.endpoint))
+            .max_by_key(|(_, running)| {
+                let held = slots.held_at(running.endpoint.ip());
+                (held, now.saturating_duration_since(running.fetch.began))
+            })
+            .map(|(position, running)| (position, running.endpoint))?;
+        let held = slots.held_at(dropped.ip());
+        slots.fetches.swap_remove(position);
+        slots.is_free_for_unproven = self.second.starts(now) < UNPROVEN_PER_SECOND;
+        slots.is_free = true;
+        let order = self.best(&slots, ours, now)?;
+        let is_fair = slots.held_at(order.endpoint.ip()) < held;
+        is_fair.then_some(Replacement { dropped, order })
+    }
+
+    /// Carries a replacement out: the one dropped was silent.
+    pub fn replaced(&mut self, replacement: Replacement, ours: Tip, now: Instant) -> Option<Order> {
+        let ended = Ended {
+            conclusion: Conclusion::Silent,
+            tip: ours,
+        };
+        self.finished(replacement.dropped, ended, now);
+        self.start(replacement.order, now)
+    }
+
+    /// The best of those that may be asked.
+    fn best(&self, slots: &Slots, ours: Tip, now: Instant) -> Option<Order> {
+        self.peers
             .iter()
             .filter_map(|(endpoint, peer)| {
-                let order = self.order(*endpoint, peer, &slots, ours, now)?;
+                let order = self.order(*endpoint, peer, slots, ours, now)?;
                 Some((order, peer))
             })
             .min_by_key(|(order, peer)| {
+                let held = slots.held_at(order.endpoint.ip());
                 let (failures, last) = (peer.failures, peer.last_asked);
-                (!peer.is_trusted(), failures, last, order.endpoint)
+                (!peer.is_trusted(), held, failures, last, order.endpoint)
             })
-            .map(|(order, _)| order)?;
-        self.start(order, now)
+            .map(|(order, _)| order)
     }
 
     /// The same for one peer only, which was just heard: cheap enough for every datagram.
@@ -111,21 +175,28 @@ impl Peers {
             .filter_map(|endpoint| {
                 let peer = self.peers.get(endpoint)?;
                 Some(Running {
+                    endpoint: *endpoint,
                     fetch: peer.fetch?,
                     node: peer.node,
                     is_trusted: peer.is_trusted(),
                 })
             })
             .collect();
-        let unproven = fetches.iter().filter(|fetch| !fetch.is_trusted).count();
-        let is_free = fetches.len() < self.config.max_fetches;
-        Slots {
-            is_free,
-            is_free_for_unproven: is_free
-                && (unproven < self.config.max_fetches.div_ceil(2) || mutant!(UnprovenTakeAll))
-                && self.second.starts(now) < UNPROVEN_PER_SECOND,
+        let mut slots = Slots {
+            is_free: fetches.len() < self.config.max_fetches,
+            is_free_for_unproven: false,
             fetches,
-        }
+        };
+        slots.is_free_for_unproven = slots.is_free
+            && (self.has_unproven_slot(&slots) || mutant!(UnprovenTakeAll))
+            && self.second.starts(now) < UNPROVEN_PER_SECOND;
+        slots
+    }
+
+    /// Whether unproven peers have not taken all that is for them.
+    fn has_unproven_slot(&self, slots: &Slots) -> bool {
+        let unproven = slots.fetches.iter().filter(|fetch| !fetch.is_trusted);
+        unproven.count() < self.config.max_fetches.div_ceil(2)
     }
 
     /// Whether and why to ask a peer. A claim is worth a fetch when it is better than this
@@ -159,6 +230,16 @@ impl Peers {
         });
         let is_due = claim.is_some() || peer.pinned && peer.poll_at <= now;
         is_due.then_some(Order { endpoint, claim })
+    }
+}
+
+impl Slots {
+    /// How many unproven peers at this address have one.
+    fn held_at(&self, address: IpAddr) -> usize {
+        let unproven = self.fetches.iter().filter(|fetch| !fetch.is_trusted);
+        unproven
+            .filter(|fetch| fetch.endpoint.ip() == address)
+            .count()
     }
 }
 

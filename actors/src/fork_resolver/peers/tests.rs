@@ -285,6 +285,71 @@ fn unproven_peers_leave_slots_for_proven_ones() {
     assert_eq!(fixture.next(), Some(proven));
 }
 
+/// Four unproven peers hold all slots for such; the first two are at one address.
+fn crowded() -> Fixture {
+    let mut fixture = Fixture::new(&[]);
+    for (host, port) in [(1, 2000), (1, 2001), (2, 2000), (3, 2000)] {
+        fixture.hear(at(host, port), tip(100));
+        fixture.pass(1);
+        assert_eq!(fixture.next(), Some(at(host, port)));
+    }
+    fixture
+}
+
+fn instead(fixture: &Fixture, trickles: impl Fn(&SocketAddr) -> bool) -> Option<[SocketAddr; 2]> {
+    let replacement = fixture
+        .peers
+        .next_instead(fixture.ours, fixture.now, trickles)?;
+    Some([replacement.dropped, replacement.order.endpoint])
+}
+
+#[test]
+fn an_unproven_peer_that_trickles_gives_its_slot_to_one_that_waits() {
+    let mut fixture = crowded();
+    assert_eq!(instead(&fixture, |_| true), None, "nobody waits");
+    let honest = at(9, 2000);
+    fixture.hear(honest, tip(3));
+    assert_eq!(
+        fixture.next(),
+        None,
+        "unproven peers share half of the slots"
+    );
+    assert_eq!(instead(&fixture, |_| false), None, "all make use of theirs");
+    let slow = at(2, 2000);
+    assert_eq!(
+        instead(&fixture, |peer| *peer == slow),
+        Some([slow, honest])
+    );
+    let crowd = at(1, 2000);
+    assert_eq!(instead(&fixture, |_| true), Some([crowd, honest]));
+    let (ours, now) = (fixture.ours, fixture.now);
+    let replacement = fixture.peers.next_instead(ours, now, |_| true).unwrap();
+    let order = fixture.peers.replaced(replacement, ours, now);
+    assert_eq!(order.map(|order| order.endpoint), Some(honest));
+    fixture.peers.adopted(honest, 1, fixture.now);
+    fixture.pass(60);
+    assert_eq!(fixture.next(), Some(crowd), "it is asked again in its turn");
+}
+
+#[test]
+fn no_address_gains_slots_at_the_cost_of_one_that_holds_no_more() {
+    let mut fixture = crowded();
+    fixture.hear(at(1, 3000), tip(50));
+    let of_one = |peer: &SocketAddr| peer.ip() != at(1, 0).ip();
+    assert_eq!(instead(&fixture, of_one), None);
+    let own = instead(&fixture, |_| true);
+    assert_eq!(own, Some([at(1, 2000), at(1, 3000)]), "its own it may");
+}
+
+#[test]
+fn a_free_slot_goes_to_the_address_that_holds_the_fewest() {
+    let mut fixture = crowded();
+    fixture.finish(at(2, 2000), Conclusion::Unreachable, tip(0));
+    fixture.hear(at(1, 1999), tip(50));
+    fixture.hear(at(9, 2000), tip(3));
+    assert_eq!(fixture.next(), Some(at(9, 2000)));
+}
+
 #[test]
 fn forged_statuses_cannot_make_this_node_connect_without_end() {
     let mut fixture = Fixture::new(&[]);

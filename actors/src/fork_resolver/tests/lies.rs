@@ -114,3 +114,30 @@ async fn peers_that_keep_their_bodies_do_not_keep_the_miner_waiting() {
     })
     .await;
 }
+
+/// Seed 444 of the simulator: liars had taken every slot of unproven peers and kept each for half a
+/// minute with a byte a second, so a peer whose blocks had always come by way of others was not asked.
+#[tokio::test(start_paused = true)]
+async fn peers_that_trickle_do_not_keep_out_an_honest_one_that_nobody_has_proven() {
+    local(async {
+        let fixture = Fixture::new(&chain(2, 1));
+        let theirs = chain(2, 1).and(9, 3);
+        let tarpits: Vec<_> = (4000..4012)
+            .map(|port| fixture.wrong_peer(port, &theirs, Behaviour::Trickles))
+            .collect();
+        for tarpit in &tarpits {
+            fixture.hear(tarpit);
+        }
+        let asked = |tarpit: &&Rc<ScriptedPeer>| fixture.world.net.connected(tarpit.address) > 0;
+        let count = || tarpits.iter().filter(asked).count();
+        until("every slot is taken", || count() == 4).await;
+        let better = theirs.clone().and(1, 4);
+        let honest = fixture.peer(5000, &better);
+        fixture.hear(&honest);
+        seconds(1).await;
+        assert_eq!(fixture.world.net.connected(honest.address), 0);
+        seconds(15).await;
+        assert_eq!(fixture.world.tip(), better.tip());
+    })
+    .await;
+}
