@@ -1,17 +1,23 @@
 //! Receives datagrams: drains one shared UDP port, decodes what comes and hands it to the
 //! intake or the fork resolver. A task, not an actor: it has no state to ask for.
 //!
-//! A datagram is never evidence and is never answered. What is no message is counted; what
-//! comes faster than its actor can take it is dropped and counted.
+//! A datagram is never evidence and is never answered. What is no message is counted. Statuses
+//! that come faster than their actor can take them are dropped and counted: the next one says
+//! the same. A payment is taken from the socket only while few others are being looked at, so
+//! that a burst waits in the system's receive buffer, which has room for some ten thousand.
 
 use crate::{
     env::{Channel, Datagrams, Env},
     messages::{PeerStatus, SubmitTransaction, TransactionSource},
     view::Counters,
 };
-use actix::{Message, Recipient, dev::SendError};
+use actix::{
+    Recipient,
+    dev::{RecipientRequest, SendError},
+};
+use futures::{StreamExt, stream::FuturesUnordered};
 use mvb_protocol::wire::{Datagram, MAX_STATUS_BYTES, MAX_TRANSACTION_BYTES};
-use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 /// Room for one byte more than any datagram may have, so that a longer one, which arrives
 /// cut to the buffer, is still seen to be too long.
@@ -23,6 +29,9 @@ const BUFFER_BYTES: usize = 1 + if MAX_STATUS_BYTES > MAX_TRANSACTION_BYTES {
 
 /// How many datagrams are taken before others get their turn.
 const BATCH: u32 = 64;
+
+/// How many payments may be with the intake, signatures being verified included.
+const MOST_AWAITED: usize = 256;
 
 /// How long to wait after the socket failed.
 const BACK_OFF: Duration = Duration::from_millis(200);
@@ -41,11 +50,17 @@ pub async fn receive(env: Env, channel: Channel, socket: Rc<dyn Datagrams>, port
     let mut buffer = [0; BUFFER_BYTES];
     let mut batch = 0;
     let mut failed = None;
+    let mut awaited = FuturesUnordered::new();
     loop {
-        match socket.receive(&mut buffer).await {
+        let received = tokio::select! {
+            biased;
+            Some(_) = awaited.next() => continue,
+            received = socket.receive(&mut buffer), if awaited.len() < MOST_AWAITED => received,
+        };
+        match received {
             Ok((length, source)) => {
                 failed = None;
-                dispatch(&env, channel, &ports, &buffer[..length], source);
+                awaited.extend(dispatch(&env, channel, &ports, &buffer[..length], source));
             }
             Err(error) => {
                 if failed.replace(error.kind()) != Some(error.kind()) {
@@ -61,22 +76,33 @@ pub async fn receive(env: Env, channel: Channel, socket: Rc<dyn Datagrams>, port
     }
 }
 
-fn dispatch(env: &Env, channel: Channel, ports: &DatagramPorts, bytes: &[u8], source: SocketAddr) {
+/// Hands a datagram to its actor. What becomes of a payment is awaited.
+fn dispatch(
+    env: &Env,
+    channel: Channel,
+    ports: &DatagramPorts,
+    bytes: &[u8],
+    source: SocketAddr,
+) -> Option<RecipientRequest<SubmitTransaction>> {
     let counters = &env.view.counters;
-    let dropped = &counters.dropped_datagrams;
     match (channel, Datagram::from_bytes(bytes)) {
         (Channel::Status, Ok(Datagram::Status(status))) => {
             if status.endpoint.node != env.node {
                 let status = *status;
-                forward(&ports.resolver, PeerStatus { status, source }, dropped);
+                match ports.resolver.try_send(PeerStatus { status, source }) {
+                    Ok(()) => {}
+                    // Closed means that the node is shutting down.
+                    Err(SendError::Full(_) | SendError::Closed(_)) => {
+                        Counters::count(&counters.dropped_datagrams);
+                    }
+                }
             }
         }
         (Channel::Transactions, Ok(Datagram::Transaction(transaction))) => {
-            let submit = SubmitTransaction {
+            return Some(ports.intake.send(SubmitTransaction {
                 transaction: Arc::from(transaction),
                 source: TransactionSource::Datagram(source.ip()),
-            };
-            forward(&ports.intake, submit, dropped);
+            }));
         }
         (_, Ok(_)) => Counters::count(&counters.bad_datagrams),
         (_, Err(error)) => {
@@ -84,18 +110,7 @@ fn dispatch(env: &Env, channel: Channel, ports: &DatagramPorts, bytes: &[u8], so
             Counters::count(&counters.bad_datagrams);
         }
     }
-}
-
-fn forward<M>(to: &Recipient<M>, message: M, dropped: &Cell<u64>)
-where
-    M: Message + Send,
-    M::Result: Send,
-{
-    match to.try_send(message) {
-        Ok(()) => {}
-        // Closed means that the node is shutting down.
-        Err(SendError::Full(_) | SendError::Closed(_)) => Counters::count(dropped),
-    }
+    None
 }
 
 #[cfg(test)]
@@ -117,7 +132,11 @@ mod tests {
         transaction::{Payment, Transaction},
         wire::{Announcement, Endpoint, NodeId, Status},
     };
-    use std::io;
+    use std::{
+        cell::{Cell, RefCell},
+        io,
+    };
+    use tokio::sync::oneshot;
 
     const PEER: &str = "127.0.0.1:5000";
 
@@ -280,6 +299,62 @@ mod tests {
             let heard = rig.statuses.borrow().len() as u64;
             assert_eq!((bad, heard + dropped), (0, 10_000));
             assert!(heard > 0 && dropped > 0, "{heard} heard");
+        })
+        .await;
+    }
+
+    /// An intake that answers when the test says so.
+    #[derive(Default)]
+    struct Slow(Rc<RefCell<Vec<oneshot::Sender<Result<TxId, Refusal>>>>>);
+
+    impl actix::Actor for Slow {
+        type Context = actix::Context<Self>;
+    }
+
+    impl actix::Handler<SubmitTransaction> for Slow {
+        type Result = actix::ResponseFuture<Result<TxId, Refusal>>;
+
+        fn handle(&mut self, _: SubmitTransaction, _: &mut Self::Context) -> Self::Result {
+            let (answer, answered) = oneshot::channel();
+            self.0.borrow_mut().push(answer);
+            Box::pin(async move { answered.await.unwrap_or(Err(Refusal::Busy)) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn payments_wait_in_the_socket_while_many_are_being_looked_at() {
+        local(async {
+            let world = World::new(&easy_params());
+            let (resolver, _) = probe();
+            let slow = Slow::default();
+            let asked = slow.0.clone();
+            let intake = actix::Actor::start(slow).recipient();
+            let socket = world.env.net.open(Channel::Transactions).await.unwrap();
+            let receiver = receive(
+                world.env.clone(),
+                Channel::Transactions,
+                socket,
+                DatagramPorts { intake, resolver },
+            );
+            tokio::task::spawn_local(receiver);
+            let count = 3 * MOST_AWAITED;
+            for _ in 0..count {
+                let datagram = payment().to_datagram();
+                let from = PEER.parse().unwrap();
+                world.net.deliver(Channel::Transactions, &datagram, from);
+            }
+            let mut heard = 0;
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let batch = std::mem::take(&mut *asked.borrow_mut());
+                assert_eq!(batch.len(), MOST_AWAITED);
+                heard += batch.len();
+                for answer in batch {
+                    answer.send(Err(Refusal::Full)).unwrap();
+                }
+            }
+            assert_eq!(heard, count);
+            assert_eq!(world.env.view.counters.dropped_datagrams.get(), 0);
         })
         .await;
     }

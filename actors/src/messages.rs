@@ -123,6 +123,23 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A short word for the reason, by which refusals are counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Duplicate { .. } => "duplicate",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Invalid(_) => "invalid",
+            Self::SequenceUsed { .. } => "sequence used",
+            Self::SequenceTooFar { .. } => "sequence too far",
+            Self::FeeTooLowToReplace { .. } => "fee too low to replace",
+            Self::Uncovered { .. } => "uncovered",
+            Self::Full => "mempool full",
+            Self::TooMany { .. } => "source over its rate",
+            Self::Busy => "busy",
+            Self::Store(_) => "store failed",
+        }
+    }
+
     /// Whether the payment is where it should be, so that nothing is wrong.
     pub fn is_duplicate(&self) -> bool {
         matches!(self, Self::Duplicate { .. } | Self::Confirmed { .. })

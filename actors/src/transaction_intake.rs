@@ -396,8 +396,11 @@ impl TransactionIntake {
 
     /// Takes in a new payment whose signature is right.
     fn take_in(&mut self, transaction: Verified<Transaction>, name: Name) -> Result<TxId, Refusal> {
-        self.insert(&Arc::new(transaction), name, Coverage::Required)
-            .map_err(|refusal| self.refuse(refusal))
+        let inserted = self.insert(&Arc::new(transaction), name, Coverage::Required);
+        if inserted.is_ok() {
+            Counters::count(&self.env.view.counters.accepted_payments);
+        }
+        inserted.map_err(|refusal| self.refuse(refusal))
     }
 
     fn insert(
@@ -442,8 +445,13 @@ impl TransactionIntake {
     }
 
     fn refuse(&self, refusal: Refusal) -> Refusal {
-        if !refusal.is_duplicate() {
-            Counters::count(&self.env.view.counters.refused_payments);
+        let counters = &self.env.view.counters;
+        if refusal.is_duplicate() {
+            Counters::count(&counters.duplicate_payments);
+        } else {
+            Counters::count(&counters.refused_payments);
+            let mut refusals = counters.refusals.borrow_mut();
+            *refusals.entry(refusal.reason()).or_default() += 1;
         }
         refusal
     }

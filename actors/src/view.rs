@@ -10,7 +10,11 @@ use mvb_protocol::{
     target::Work,
     wire::NodeId,
 };
-use std::{cell::Cell, net::SocketAddr};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    net::SocketAddr,
+};
 use tokio::sync::watch;
 
 /// The publishing ends, one for each actor that has something to show.
@@ -148,6 +152,12 @@ pub struct Counters {
     pub dropped_datagrams: Cell<u64>,
     /// Status datagrams of other networks.
     pub other_network: Cell<u64>,
+    /// Payments taken into the mempool, those that a reorg returned not counted.
+    pub accepted_payments: Cell<u64>,
+    /// Payments that came once more.
+    pub duplicate_payments: Cell<u64>,
+    /// Payments refused, by a short word for the reason.
+    pub refusals: RefCell<BTreeMap<&'static str, u64>>,
     /// Payments refused.
     pub refused_payments: Cell<u64>,
     /// Connections turned away because of a limit.

@@ -4,10 +4,10 @@
 //! holds no lock or has not written for long is not believed.
 
 use crate::home::{Home, HomeError, Outlives, Role, write_atomically};
-use mvb_actors::view::{MiningState, View};
+use mvb_actors::view::{Counters, MiningState, View};
 use mvb_protocol::{hash::GenesisId, numbers::Timestamp};
 use serde::{Deserialize, Serialize};
-use std::{fs, io, time::Duration};
+use std::{collections::BTreeMap, fs, io, time::Duration};
 
 /// How many intervals may pass before a status counts as old.
 const INTERVALS: u64 = 3;
@@ -50,6 +50,52 @@ pub struct ResidentStatus {
     pub other_network: Option<String>,
     /// The block server's TCP port; `None` where it serves none.
     pub block_server_port: Option<u16>,
+    /// What became of the payments it was sent.
+    #[serde(default)]
+    pub intake: IntakeStatus,
+}
+
+/// What became of payments since the process started. Whatever was heard is in one of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IntakeStatus {
+    /// Taken into the mempool.
+    pub accepted: u64,
+    /// Known already.
+    pub duplicates: u64,
+    /// Refused, by a short word for the reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Datagrams dropped because an actor could not take them, statuses counted.
+    pub dropped_datagrams: u64,
+    /// Datagrams that were no message, statuses counted.
+    pub bad_datagrams: u64,
+}
+
+impl IntakeStatus {
+    fn of(counters: &Counters) -> Self {
+        let refusals = counters.refusals.borrow();
+        let refused = refusals
+            .iter()
+            .map(|(reason, n)| ((*reason).to_owned(), *n));
+        Self {
+            accepted: counters.accepted_payments.get(),
+            duplicates: counters.duplicate_payments.get(),
+            refused: refused.collect(),
+            dropped_datagrams: counters.dropped_datagrams.get(),
+            bad_datagrams: counters.bad_datagrams.get(),
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let counts = [
+            self.accepted,
+            self.duplicates,
+            self.dropped_datagrams,
+            self.bad_datagrams,
+        ];
+        let counts = counts.iter().chain(self.refused.values());
+        counts.fold(0, |sum, count| sum.saturating_add(*count))
+    }
 }
 
 /// What a home's resident process is known to do.
@@ -143,6 +189,7 @@ impl ResidentWriter {
             catching_up: peers.sync.map(|sync| (sync.height.0, sync.claimed.0)),
             other_network: peers.other_network.clone(),
             block_server_port: self.block_server_port,
+            intake: IntakeStatus::of(&view.counters),
         }
     }
 }

@@ -55,6 +55,24 @@ fn what_is_written_is_read_while_the_lock_is_held() {
 }
 
 #[test]
+fn every_payment_heard_is_in_one_of_its_counts() {
+    let world = world();
+    let _lock = world.home.lock(Role::Miner).unwrap();
+    let counters = &world.view.counters;
+    counters.accepted_payments.set(5);
+    counters.duplicate_payments.set(2);
+    counters.bad_datagrams.set(1);
+    counters.refusals.borrow_mut().insert("mempool full", 3);
+    let writer = writer(&world.home);
+    writer.write(&world.view, NOW).unwrap();
+    let Resident::Alive(status) = read(&world.home, NOW).unwrap() else {
+        panic!("it has just written");
+    };
+    assert_eq!(status.intake.refused["mempool full"], 3);
+    assert_eq!(status.intake.total(), 11);
+}
+
+#[test]
 fn its_own_mining_counts_as_a_miner_heard() {
     let world = world();
     world

@@ -167,6 +167,7 @@ impl World {
             catching_up: None,
             other_network: None,
             block_server_port: None,
+            intake: Default::default(),
         }))
     }
 

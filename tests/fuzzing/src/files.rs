@@ -409,6 +409,7 @@ fn resident_seeds() -> Vec<Seed> {
         catching_up: Some((u64::MAX, 0)),
         other_network: None,
         block_server_port: Some(2_607),
+        intake: Default::default(),
     };
     let text = serde_json::to_string_pretty(&status).expect("a flat record");
     vec![
