@@ -303,9 +303,12 @@ mod tests {
         .await;
     }
 
+    /// Where the answer to a payment goes.
+    type Answer = oneshot::Sender<Result<TxId, Refusal>>;
+
     /// An intake that answers when the test says so.
     #[derive(Default)]
-    struct Slow(Rc<RefCell<Vec<oneshot::Sender<Result<TxId, Refusal>>>>>);
+    struct Slow(Rc<RefCell<Vec<Answer>>>);
 
     impl actix::Actor for Slow {
         type Context = actix::Context<Self>;

@@ -279,6 +279,9 @@ pub enum Bench {
     /// From a better chain to idle search threads and to the next job's first nonce
     #[command(long_about = pages::BENCH_STOP, after_long_help = pages::BENCH_STOP_JSON)]
     Stop(BenchStop),
+    /// What the whole miner makes of a kernel: its rate, its blocks, its answers to others
+    #[command(long_about = pages::BENCH_MINER, after_long_help = pages::BENCH_MINER_JSON)]
+    Miner(BenchMiner),
     /// From a block found to the disks of all nodes of a network
     #[command(long_about = pages::BENCH_PROPAGATE, after_long_help = pages::BENCH_PROPAGATE_JSON)]
     Propagate(BenchPropagate),
@@ -288,6 +291,9 @@ pub enum Bench {
     /// Look-ups, commits, starts and bytes of a long chain, beside a short one's
     #[command(long_about = pages::BENCH_STORE, after_long_help = pages::BENCH_STORE_JSON)]
     Store(BenchStore),
+    /// What becomes of many payments a second at a node that mines
+    #[command(long_about = pages::BENCH_INTAKE, after_long_help = pages::BENCH_INTAKE_JSON)]
+    Intake(BenchIntake),
 }
 
 /// Options of the measurement of speed.
@@ -310,6 +316,17 @@ pub struct BenchStop {
     /// Blocks announced for each number of threads
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub announcements: u32,
+}
+
+/// Options of the measurement of a whole miner.
+#[derive(Debug, ClapArgs)]
+pub struct BenchMiner {
+    /// The kernel [default: the fastest here]
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Option<String>,
+    /// How long blocks are counted
+    #[arg(long, value_name = "S", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub seconds: u16,
 }
 
 /// Options of the measurement of propagation.
@@ -349,6 +366,20 @@ pub struct BenchSync {
     /// Where the homes are made; kept, and the chain in it is used again [default: a passing one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Options of the measurement of intake.
+#[derive(Debug, ClapArgs)]
+pub struct BenchIntake {
+    /// Payments a second
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// For how long they come
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub seconds: u16,
+    /// Difficulty at which the node mines meanwhile
+    #[arg(long, value_name = "BITS", default_value_t = 29, value_parser = clap::value_parser!(u8).range(1..=40))]
+    pub difficulty: u8,
 }
 
 /// A `KEY=VALUE` of `--set`. Whether the key exists is the configuration's business.

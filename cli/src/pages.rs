@@ -313,6 +313,23 @@ pub const BENCH_STOP_JSON: &str = "\
 JSON, in microseconds: {\"kernel\", \"cores\", \"announcements\", \"threads\": [{\"threads\",
       \"stopped\": {\"p50\", \"p99\", \"max\"}, \"next\": {\"p50\", \"p99\", \"max\"}}]}";
 
+/// `mvb bench miner --help`.
+pub const BENCH_MINER: &str = "\
+What the whole miner makes of a kernel.
+
+First the rate that a miner with one thread reports while it searches for what it will not find,
+in turns with its search thread alone. Then the blocks a second that it finds at difficulty 18 with
+block_size 1, where they come faster than a disk syncs, against what the rate allows. Then how
+long others wait for its block server while it mines on all cores: 1,000 connections, and 1,000
+requests on one. The last two run mvb miner as a program of its own.";
+
+/// JSON of bench miner.
+pub const BENCH_MINER_JSON: &str = "\
+JSON: {\"kernel\", \"rate\": {\"reported_mhs\", \"kernel_mhs\", \"ratio\"},
+      \"blocks\": {\"difficulty\", \"count\", \"per_second\", \"allowed_per_second\", \"ratio\"},
+      \"answers\": {\"threads\", \"difficulty\", \"connections\": {\"p50\", \"p99\", \"max\"},
+      \"requests\": {\"p50\" …}}}, the last two in milliseconds";
+
 /// `mvb bench propagate --help`.
 pub const BENCH_PROPAGATE: &str = "\
 How long a block takes from the miner that finds it to the disk of every node.
@@ -328,6 +345,7 @@ JSON, in milliseconds: {\"nodes\", \"sync\": {\"p50\", \"p99\", \"max\"},
       \"small\": {\"blocks\", \"all\": {\"p50\" …}, \"finder\": {…}, \"last\": {…}},
       \"full_payments\", \"full\": {as \"small\"}}: each node, the finder alone, the last node;
       \"sync\" is a small file's alone";
+
 /// `mvb bench sync --help`.
 pub const BENCH_SYNC: &str = "\
 A long chain fetched, verified and stored, compared with verifying its signatures alone.
@@ -363,3 +381,18 @@ JSON: {\"transactions_per_block\", \"chains\": [{\"blocks\", \"lookups_microseco
        \"commit_p50_ms\", \"commit_p99_ms\", \"list_addresses_seconds\", \"start_seconds\",
        \"file_bytes\", \"bytes_per_payment\"}], \"empty_list_addresses_seconds\",
        \"empty_start_seconds\", \"balance_ratio\", \"list_addresses_ratio\"}";
+
+/// `mvb bench intake --help`.
+pub const BENCH_INTAKE: &str = "\
+What becomes of payments that arrive as datagrams, many a second, at a node that mines.
+
+Runs one node as a program of its own on this machine, mining on all cores, its mempool large
+enough for all payments. They are valid, signed beforehand, and sent once each at an even pace.
+Each must be accepted, refused with a reason, or be among those that the system dropped because
+the node's receive buffer was full.";
+
+/// JSON of bench intake.
+pub const BENCH_INTAKE_JSON: &str = "\
+JSON: {\"difficulty\", \"sent\", \"per_second\", \"accepted\", \"accepted_share\",
+      \"duplicates\", \"refused\": {reason: count}, \"dropped\", \"malformed\",
+      \"kernel_drops\", \"unaccounted\", \"settled_after_seconds\", \"blocks\", \"waiting\"}";

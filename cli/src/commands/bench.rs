@@ -7,7 +7,9 @@ mod client;
 mod clock;
 mod funds;
 mod generated;
+mod intake;
 mod mine;
+mod miner;
 mod processes;
 mod programs;
 mod propagate;
@@ -28,9 +30,11 @@ pub fn run(context: &Context, bench: args::Bench) -> Result<Exit> {
     match bench {
         args::Bench::Mine(mine) => mine::run(context, &mine),
         args::Bench::Stop(stop) => stop::run(context, &stop),
+        args::Bench::Miner(miner) => miner::run(context, &miner),
         args::Bench::Propagate(propagate) => propagate::run(context, &propagate),
         args::Bench::Store(store) => store::run(context, &store),
         args::Bench::Sync(sync) => sync::run(context, &sync),
+        args::Bench::Intake(intake) => intake::run(context, &intake),
     }
 }
 

@@ -157,9 +157,7 @@ impl Bed {
             log,
         };
         let (_, begun) = node
-            .wait_for("its first line", |event| {
-                matches!(event["event"].as_str(), Some("started" | "listening"))
-            })
+            .wait_for("its first line", |event| event["event"] == "started")
             .await?;
         let port = begun["port"].as_u64().unwrap_or_default();
         node.port = u16::try_from(port).context("a port has 16 bits")?;

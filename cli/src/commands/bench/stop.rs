@@ -90,7 +90,7 @@ async fn measure(threads: usize, announcements: u32) -> Result<Vec<Sample>> {
         .context("cannot start the search threads")?;
     let mut moments = Moments { moments, threads };
     let (announced, mut announcements_made) = unbounded_channel();
-    let chain = cast(&params, pool, announced)?;
+    let (chain, _) = cast(&params, pool, announced)?;
 
     // The threads must be in a job before it is taken from them.
     moments.all_begun().await?;
@@ -137,12 +137,13 @@ impl Moments {
     }
 }
 
-/// A ChainManager and a Miner, each told and observed as in a node.
-fn cast(
+/// A ChainManager and a Miner, each told and observed as in a node, and what they show. Jobs
+/// are never solved.
+pub(super) fn cast(
     params: &ChainParams,
     pool: PoolSearcher,
     announced: UnboundedSender<Instant>,
-) -> Result<Addr<ChainManager>> {
+) -> Result<(Addr<ChainManager>, Rc<View>)> {
     let env = Env {
         params: Arc::new(params.clone()),
         node: NodeId([0; 16]),
@@ -172,8 +173,9 @@ fn cast(
         reward_to: Address([2; 32]),
         listen: Duration::ZERO,
     };
+    let view = env.view.clone();
     miner_context.run(Miner::new(env, config, ports)?);
-    Ok(chain)
+    Ok((chain, view))
 }
 
 /// What was measured.
