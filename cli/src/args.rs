@@ -132,14 +132,7 @@ pub enum Wallet {
     },
     /// Follow the network: download new blocks, announce payments not confirmed yet
     #[command(long_about = pages::SYNC, after_long_help = pages::SYNC_JSON)]
-    Sync {
-        /// End with exit code 0 once nobody heard has a better chain
-        #[arg(long)]
-        until_synced: bool,
-        /// The explorer.
-        #[command(flatten)]
-        http: Http,
-    },
+    Sync(Sync),
     /// What an address was paid and has paid, the newest first
     #[command(long_about = pages::HISTORY, after_long_help = pages::HISTORY_JSON)]
     History {
@@ -182,6 +175,20 @@ pub struct Send {
     pub wait: bool,
 }
 
+/// Options of following the network.
+#[derive(Debug, ClapArgs)]
+pub struct Sync {
+    /// End with exit code 0 once nobody heard has a better chain
+    #[arg(long)]
+    pub until_synced: bool,
+    /// The explorer.
+    #[command(flatten)]
+    pub http: Http,
+    /// End also when stdin does, for programs that start this one and must not leave it behind
+    #[arg(long)]
+    pub until_stdin_ends: bool,
+}
+
 /// Options of the miner.
 #[derive(Debug, ClapArgs)]
 pub struct Miner {
@@ -200,6 +207,9 @@ pub struct Miner {
     /// The explorer.
     #[command(flatten)]
     pub http: Http,
+    /// End also when stdin does, for programs that start this one and must not leave it behind
+    #[arg(long, conflicts_with = "dashboard")]
+    pub until_stdin_ends: bool,
 }
 
 /// Where to serve the explorer.
@@ -294,6 +304,9 @@ pub enum Bench {
     /// What becomes of many payments a second at a node that mines
     #[command(long_about = pages::BENCH_INTAKE, after_long_help = pages::BENCH_INTAKE_JSON)]
     Intake(BenchIntake),
+    /// Every page of the explorer, over HTTP, on a long chain and a long history
+    #[command(long_about = pages::BENCH_EXPLORER, after_long_help = pages::BENCH_EXPLORER_JSON)]
+    Explorer(BenchExplorer),
 }
 
 /// Options of the measurement of speed.
@@ -350,6 +363,26 @@ pub struct BenchStore {
     #[arg(long, value_name = "M", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_000))]
     pub transactions_per_block: u32,
     /// Where the homes are made; kept, and the chains in them are used again [default: a passing one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Options of the measurement of the explorer.
+#[derive(Debug, ClapArgs)]
+pub struct BenchExplorer {
+    /// Blocks of the chain
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
+    pub blocks: u64,
+    /// Payments in each of them
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3_000))]
+    pub transactions_per_block: u32,
+    /// About how many payments each address makes and gets, at most all of them
+    #[arg(long, value_name = "P", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=100_000_000))]
+    pub payments_of_one_address: u64,
+    /// How often each page is asked for
+    #[arg(long, value_name = "R", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub requests: u32,
+    /// Where the home is made; kept, and the chain in it is used again [default: a passing one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }

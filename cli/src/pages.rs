@@ -364,6 +364,21 @@ JSON: {\"blocks\", \"transactions_per_block\", \"seconds\", \"blocks_per_second\
        \"most_anonymous_bytes\", \"processor_seconds\", \"serving_processor_seconds\",
        \"file_bytes\", \"bytes_per_payment\"}";
 
+/// `mvb bench explorer --help`.
+pub const BENCH_EXPLORER: &str = "\
+How long every page of the explorer takes, and every answer of its API, on a long chain.
+
+A chain is generated first, at a difficulty that costs nothing; that is not measured. A miner then
+runs on it as a program of its own, waits for payments and serves its explorer; each page is asked
+for over one connection that is kept, in turns, for blocks and payments spread over the whole
+chain, and for the address with the longest history. The first round is not counted. With --dir
+a chain that is there is used again.";
+
+/// JSON of bench explorer.
+pub const BENCH_EXPLORER_JSON: &str = "\
+JSON: {\"blocks\", \"transactions_per_block\", \"history_entries\", \"requests\",
+       \"pages\": [{\"page\", \"p50_ms\", \"p95_ms\", \"max_ms\", \"bytes\"}]}";
+
 /// `mvb bench store --help`.
 pub const BENCH_STORE: &str = "\
 What look-ups, commits and starts take on a long chain, beside one of 10,000 blocks.

@@ -5,6 +5,7 @@
 
 mod client;
 mod clock;
+mod explorer;
 mod funds;
 mod generated;
 mod intake;
@@ -32,6 +33,7 @@ pub fn run(context: &Context, bench: args::Bench) -> Result<Exit> {
         args::Bench::Stop(stop) => stop::run(context, &stop),
         args::Bench::Miner(miner) => miner::run(context, &miner),
         args::Bench::Propagate(propagate) => propagate::run(context, &propagate),
+        args::Bench::Explorer(explorer) => explorer::run(context, &explorer),
         args::Bench::Store(store) => store::run(context, &store),
         args::Bench::Sync(sync) => sync::run(context, &sync),
         args::Bench::Intake(intake) => intake::run(context, &intake),

@@ -1,10 +1,14 @@
 //! This binary again, as a child process: on a home of its own, with given rules, on the
 //! loopback network, and with nothing from this process's environment or settings. The demo and
-//! the benchmarks start their nodes so.
+//! the benchmarks start their nodes so. No such node outlives this process, however that ends.
 
 use anyhow::{Context as _, Result};
 use mvb_protocol::params::ChainParams;
-use std::{path::Path, process::Command};
+use std::{
+    io,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 /// The command, still without what it is to do. `settings` come after the rules.
 ///
@@ -36,4 +40,16 @@ pub fn command(home: &Path, params: &ChainParams, settings: &[(&str, String)]) -
         command.arg("--set").arg(format!("{key}={value}"));
     }
     Ok(command)
+}
+
+/// Starts a command that runs on, `miner` or `wallet sync`. It ends with its stdin, the other end
+/// of which is in the child's handle and is closed by the system when this process is killed.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(command: &mut Command) -> io::Result<Child> {
+    command
+        .arg("--until-stdin-ends")
+        .stdin(Stdio::piped())
+        .spawn()
 }

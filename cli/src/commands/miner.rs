@@ -2,7 +2,7 @@
 
 use super::{
     http,
-    watch::{self, Tell},
+    watch::{self, Tell, Until},
 };
 use crate::{
     args,
@@ -57,7 +57,10 @@ pub fn run(context: &Context, miner: args::Miner) -> Result<Exit> {
     } else {
         Screen::Lines
     };
-    watch::run(mine(context, &config, &home, kernel, reward_to, screen))
+    watch::run_until(
+        Until::stdin_ends(miner.until_stdin_ends),
+        mine(context, &config, &home, kernel, reward_to, screen),
+    )
 }
 
 /// How the miner is watched.

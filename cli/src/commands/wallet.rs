@@ -21,7 +21,7 @@ pub fn run(context: &Context, command: Wallet) -> Result<Exit> {
         Wallet::ListAddresses => addresses::list_addresses(context),
         Wallet::Send(send) => pay::send(context, send),
         Wallet::Cancel { id } => pay::cancel(context, id),
-        Wallet::Sync { until_synced, http } => sync::run(context, until_synced, http),
+        Wallet::Sync(sync) => sync::run(context, sync),
         Wallet::History { of, limit } => history::run(context, &of, limit),
         Wallet::Why { id } => why::run(context, id),
     }

@@ -10,7 +10,7 @@ use crate::{
     progress::Progress,
 };
 use mvb_actors::view::View;
-use std::{cell::RefCell, future::Future, io, time::Duration};
+use std::{cell::RefCell, future::Future, io, thread, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -39,6 +39,27 @@ pub enum Tell {
     Pane,
 }
 
+/// What ends a command that runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// A signal.
+    Signal,
+    /// That, or the end of stdin: whoever holds its other end may be killed, and must leave
+    /// nothing behind.
+    StdinEnds,
+}
+
+impl Until {
+    /// From the option of that name.
+    pub fn stdin_ends(stdin_ends: bool) -> Self {
+        if stdin_ends {
+            Self::StdinEnds
+        } else {
+            Self::Signal
+        }
+    }
+}
+
 thread_local! {
     /// Whether the process was asked to end, while [`run`] runs.
     static ASKED_TO_END: RefCell<Option<watch::Receiver<bool>>> = const { RefCell::new(None) };
@@ -48,8 +69,13 @@ thread_local! {
 /// also where nobody waits for it yet: a command that has said something ends as its help
 /// says, never as the system ends programs that do not listen.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
+    run_until(Until::Signal, future)
+}
+
+/// The same; what ends it is heard as if it were a signal.
+pub fn run_until<T>(until: Until, future: impl Future<Output = T>) -> T {
     actix_rt::System::new().block_on(async {
-        match listen() {
+        match listen(until) {
             Ok(asked) => ASKED_TO_END.set(Some(asked)),
             Err(error) => tracing::warn!(%error, "cannot listen for signals"),
         }
@@ -64,7 +90,7 @@ pub async fn signal() -> io::Result<()> {
     let asked = ASKED_TO_END.with_borrow(Clone::clone);
     let mut asked = match asked {
         Some(asked) => asked,
-        None => listen()?,
+        None => listen(Until::Signal)?,
     };
     // The other end lives as long as the runtime that this waits on.
     let _ = asked.wait_for(|asked| *asked).await;
@@ -72,8 +98,19 @@ pub async fn signal() -> io::Result<()> {
 }
 
 /// Listens for Ctrl-C and SIGTERM from now on.
-fn listen() -> io::Result<watch::Receiver<bool>> {
+fn listen(until: Until) -> io::Result<watch::Receiver<bool>> {
     let (tell, asked) = watch::channel(false);
+    if until == Until::StdinEnds {
+        let tell = tell.clone();
+        let reads = move || {
+            // A stdin that cannot be read has ended as well.
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            tell.send_replace(true);
+        };
+        thread::Builder::new()
+            .name("stdin".to_owned())
+            .spawn(reads)?;
+    }
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -92,12 +92,28 @@ impl Generated {
         threads: &ThreadWorkers,
         progress: &mut Progress,
     ) -> Result<Self> {
-        let params = size.params();
+        let count = People::usual(size.all_payments());
+        Self::find_or_make_of(folder, size, count, threads, progress)
+    }
+
+    /// The same with another number of people than usual, who have longer histories the fewer
+    /// they are.
+    pub fn find_or_make_of(
+        folder: &Path,
+        size: Size,
+        count: u64,
+        threads: &ThreadWorkers,
+        progress: &mut Progress,
+    ) -> Result<Self> {
+        let mut params = size.params();
+        if count != People::usual(size.all_payments()) {
+            params.network_name += &format!("-{count}");
+        }
         params.validate()?;
         let (home, _) = Home::open_or_create(folder)?;
         let lock = home.lock(Role::Wallet)?;
         let store = home.open_chain(&params, &lock)?.store;
-        let people = People::new(&params, size.all_payments());
+        let people = People::new(&params, count);
         let maker = Maker {
             params: &params,
             people: &people,

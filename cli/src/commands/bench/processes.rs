@@ -133,12 +133,9 @@ impl Bed {
         let mut command = child::command(&self.home(name), &self.params, &settings)?;
         command.args(["--json", "miner", "--threads", &threads.to_string()]);
         let log = self.base.path().join(format!("{name}.log"));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log)?)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+        command.stdout(Stdio::piped()).stderr(File::create(&log)?);
+        let mut child =
+            child::start(&mut command).with_context(|| format!("cannot start {name}"))?;
         let stdout = child.stdout.take().context("its stdout is a pipe")?;
         let (sender, lines) = unbounded_channel();
         // It ends with the pipe, which the child's end closes.

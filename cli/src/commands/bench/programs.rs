@@ -15,7 +15,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
@@ -65,13 +65,10 @@ impl Program {
         let log = home.join(format!("{name}.log"));
         let written = File::create(&log)?;
         let errors = written.try_clone()?;
-        let child = command(home, params, ports)?
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(written)
-            .stderr(errors)
-            .spawn()
-            .with_context(|| format!("cannot start the {name}"))?;
+        let mut command = command(home, params, ports)?;
+        command.args(arguments).stdout(written).stderr(errors);
+        let child =
+            child::start(&mut command).with_context(|| format!("cannot start the {name}"))?;
         Ok(Self { name, child, log })
     }
 

@@ -55,6 +55,7 @@ pub struct Member {
     part: Part,
     home: Home,
     port: u16,
+    http: Option<u16>,
     child: Option<Child>,
 }
 
@@ -97,14 +98,21 @@ impl Network {
         })
     }
 
-    /// Adds a member with an empty home and starts it.
+    /// Adds a member with an empty home and starts it. The first one serves its explorer: one
+    /// address to look at is enough.
     pub fn join(&mut self, name: &str, part: Part) -> Result<usize> {
         let (home, _) = Home::open_or_create(&self.base.join(name))?;
+        let free_port = || free_tcp_port().context("no free TCP port on the loopback network");
+        let http = match self.members.is_empty() {
+            true => Some(free_port()?),
+            false => None,
+        };
         self.members.push(Member {
             name: name.to_owned(),
             part,
             home,
-            port: free_tcp_port().context("no free TCP port on the loopback network")?,
+            port: free_port()?,
+            http,
             child: None,
         });
         let index = self.members.len() - 1;
@@ -127,14 +135,15 @@ impl Network {
                 command.args(["wallet", "sync"]);
             }
         }
+        match member.http {
+            Some(port) => command.args(["--http", &port.to_string()]),
+            None => command.arg("--no-http"),
+        };
         let log = File::create(self.base.join(format!("{}.log", member.name)))?;
         let errors = log.try_clone()?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .with_context(|| format!("cannot start {}", member.name))?;
+        command.stdout(log).stderr(errors);
+        let child =
+            child::start(&mut command).with_context(|| format!("cannot start {}", member.name))?;
         self.members[index].child = Some(child);
         Ok(())
     }
@@ -196,6 +205,12 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// The page of a member's explorer, where it serves one.
+    pub fn page(&self, index: usize) -> Option<String> {
+        let port = self.members[index].http?;
+        Some(format!("http://{}:{port}/", Ipv4Addr::LOCALHOST))
     }
 
     /// A member's chain, as it is on its disk.

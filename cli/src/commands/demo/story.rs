@@ -90,7 +90,13 @@ impl<'o> Story<'o> {
             after(since.elapsed()),
             tip.id,
             self.network.params.block_reward,
-        ))
+        ))?;
+        if let Some(page) = self.network.page(FIRST) {
+            self.fact(format!(
+                "Until the demo ends a browser shows what this miner knows, at {page}"
+            ))?;
+        }
+        Ok(())
     }
 
     /// Step 3: others join and download the chain.

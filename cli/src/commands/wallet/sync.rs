@@ -4,7 +4,7 @@ use crate::{
     args,
     commands::{
         http,
-        watch::{self, Ended, Tell},
+        watch::{self, Ended, Tell, Until},
     },
     context::{Context, open_wallet},
     exit::{Exit, Interrupted},
@@ -22,15 +22,18 @@ use mvb_protocol::chain::Tip;
 use std::time::Duration;
 
 /// Follows the network until a signal, or until synced.
-pub fn run(context: &Context, until_synced: bool, http: args::Http) -> Result<Exit> {
-    let config = context.config_with(&[http.parameter()])?;
+pub fn run(context: &Context, sync: args::Sync) -> Result<Exit> {
+    let config = context.config_with(&[sync.http.parameter()])?;
     let (home, found) = Home::open_or_create(&config.home)?;
     if found == Found::Created {
         context
             .output
             .hint(format_args!("made a new home at {}", home.path().display()));
     }
-    watch::run(follow(context, &config, &home, until_synced))
+    watch::run_until(
+        Until::stdin_ends(sync.until_stdin_ends),
+        follow(context, &config, &home, sync.until_synced),
+    )
 }
 
 async fn follow(

@@ -33,8 +33,13 @@ pub struct People {
 
 impl People {
     /// As many as a chain with so many payments has use for.
-    pub fn new(params: &ChainParams, payments: u64) -> Self {
-        let count = (payments / PAYMENTS_EACH).clamp(2, MOST);
+    pub fn usual(payments: u64) -> u64 {
+        (payments / PAYMENTS_EACH).clamp(2, MOST)
+    }
+
+    /// So many, at least two.
+    pub fn new(params: &ChainParams, count: u64) -> Self {
+        let count = count.max(2);
         let keys: Vec<SecretKey> = (0..count).map(key).collect();
         Self {
             genesis: params.genesis_id(),
