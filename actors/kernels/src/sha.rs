@@ -13,7 +13,7 @@ use std::arch::{asm, x86_64::*};
 /// Nonces whose schedule is expanded together.
 pub(crate) const LANES: usize = Sse2::LANES;
 
-/// Roots abreast: each takes two of abreastteen registers, and one is the schedule's.
+/// Roots abreast: each takes two of sixteen registers, and one is the schedule's.
 pub(crate) const STREAMS: usize = 4;
 
 /// The schedule of a group of nonces from round 8 on, two rounds together: by pair of rounds,
@@ -69,7 +69,7 @@ impl<'a> Abreast<'a> {
     }
 }
 
-/// Abreast roots abreast at one nonce: the two halves of each state.
+/// As many roots at one nonce: the two halves of each state.
 pub(crate) struct Streams {
     abef: [__m128i; STREAMS],
     cdgh: [__m128i; STREAMS],

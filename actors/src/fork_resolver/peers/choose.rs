@@ -87,7 +87,8 @@ impl Peers {
         let held = slots.held_at(dropped.ip());
         slots.fetches.swap_remove(position);
         slots.is_free_for_unproven = self.second.starts(now) < UNPROVEN_PER_SECOND;
-        slots.is_free = true;
+        // Proven peers have slots of their own.
+        slots.is_free = false;
         let order = self.best(&slots, ours, now)?;
         let is_fair = slots.held_at(order.endpoint.ip()) < held;
         is_fair.then_some(Replacement { dropped, order })
