@@ -129,7 +129,9 @@ impl Session {
         let mut news = News::new(&self.env, tip);
         self.activity.progress(Instant::now());
         loop {
-            match self.read_request(stream, &mut news).await? {
+            let request = self.read_request(stream, &mut news).await?;
+            self.activity.sending(Instant::now());
+            match request {
                 Request::GetHeaders(request) => self.send_headers(stream, request).await?,
                 Request::GetBlocks(request) => self.send_blocks(stream, request.ids).await?,
                 Request::OfferTransaction(transaction) => {
@@ -240,9 +242,12 @@ impl Session {
                 Ok(write_frames(stream, &frames).await?)
             })
             .await?;
-            self.activity.progress(Instant::now());
             sent += count;
+            if sent < ids.len() {
+                self.activity.sending(Instant::now());
+            }
         }
+        self.activity.progress(Instant::now());
         Ok(())
     }
 

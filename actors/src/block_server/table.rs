@@ -6,7 +6,13 @@
 //! newcomer; else the one that has been idle longest, and only where all are at work one
 //! without Hello. So those who say Hello and no more cannot leave newcomers too little time
 //! to say theirs. When all are at work the newcomer is turned away.
+//!
+//! An address that lost a session which it had put to no use, though it had time to, is a
+//! waster for a while. When the table is full a waster makes way before everybody else, and
+//! takes the place of another waster only, and not at once. So those who hold sessions and
+//! come again whenever one ends cost newcomers neither their place nor the server's time.
 
+use crate::recent::Recent;
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
@@ -15,6 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The same for one that has asked for something and taken it: it may be busy with that.
 const PATIENCE_AT_WORK: Duration = Duration::from_secs(5);
+
+/// How long a session has for its Hello when the table is full, and a waster's for anything.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// How long a waster's session may stand still before it makes way for another waster's. They
+/// would otherwise begin thousands of sessions a second.
+const PATIENCE_AMONG_WASTERS: Duration = Duration::from_secs(2);
+
+/// For how long an address that wasted a session is remembered.
+const MEMORY: Duration = Duration::from_secs(30);
+
+/// The most such addresses remembered.
+const MAX_WASTERS: usize = 4_096;
 
 /// The number of a session in its table.
 pub type SessionId = u64;
@@ -35,6 +54,8 @@ enum Stage {
     Greeted,
     /// It has taken a reply, too.
     Served,
+    /// A reply is on its way to it.
+    Sending,
 }
 
 impl Activity {
@@ -42,9 +63,26 @@ impl Activity {
     pub fn progress(&self, now: Instant) {
         self.stage.set(match self.stage.get() {
             Stage::New => Stage::Greeted,
-            Stage::Greeted | Stage::Served => Stage::Served,
+            Stage::Greeted | Stage::Served | Stage::Sending => Stage::Served,
         });
         self.last.set(now);
+    }
+
+    /// It has asked for something, and must now take it.
+    pub fn sending(&self, now: Instant) {
+        self.stage.set(Stage::Sending);
+        self.last.set(now);
+    }
+
+    /// Whether the session has been of no use though it had time to, or takes no more of
+    /// what it asked for.
+    fn is_wasted(&self, now: Instant) -> bool {
+        self.stage.get() != Stage::Served && self.still(now) >= GRACE
+    }
+
+    /// For how long it has stood still.
+    fn still(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last.get())
     }
 
     fn is_new(&self) -> bool {
@@ -56,9 +94,9 @@ impl Activity {
         let patience = match self.stage.get() {
             Stage::New => return false,
             Stage::Greeted => PATIENCE,
-            Stage::Served => PATIENCE_AT_WORK,
+            Stage::Served | Stage::Sending => PATIENCE_AT_WORK,
         };
-        now.saturating_duration_since(self.last.get()) >= patience
+        self.still(now) >= patience
     }
 }
 
@@ -80,12 +118,15 @@ pub struct SessionTable<T> {
     most_per_address: usize,
     sessions: BTreeMap<SessionId, Entry<T>>,
     per_address: BTreeMap<IpAddr, usize>,
+    /// The addresses that wasted a session, and when.
+    wasters: Recent<IpAddr, Instant>,
     next: SessionId,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     address: IpAddr,
+    of_waster: bool,
     activity: Rc<Activity>,
     value: T,
 }
@@ -98,6 +139,7 @@ impl<T> SessionTable<T> {
             most_per_address,
             sessions: BTreeMap::new(),
             per_address: BTreeMap::new(),
+            wasters: Recent::new(MAX_WASTERS),
             next: 0,
         }
     }
@@ -111,16 +153,38 @@ impl<T> SessionTable<T> {
     pub fn make_room(&mut self, address: IpAddr, now: Instant) -> Admission<T> {
         let of_address = self.per_address.get(&address).copied().unwrap_or(0);
         let victim = if of_address >= self.most_per_address {
-            self.least_useful(now, |entry| entry.address == address)
-        } else if self.sessions.len() >= self.most {
-            self.least_useful(now, |_| true)
-        } else {
+            self.least_useful(now, Duration::ZERO, |entry| entry.address == address)
+        } else if self.sessions.len() < self.most {
             return Admission::Free;
+        } else if self.is_waster(address, now) {
+            self.stillest_waster(now, PATIENCE_AMONG_WASTERS)
+        } else {
+            self.stillest_waster(now, GRACE)
+                .or_else(|| self.least_useful(now, GRACE, |_| true))
         };
-        match victim.and_then(|id| self.remove(id)) {
+        match victim.and_then(|id| self.evict(id, now)) {
             Some(value) => Admission::Evicted(value),
             None => Admission::Refused,
         }
+    }
+
+    fn is_waster(&self, address: IpAddr, now: Instant) -> bool {
+        let wasted = self.wasters.get(&address);
+        wasted.is_some_and(|wasted| now.saturating_duration_since(*wasted) < MEMORY)
+    }
+
+    /// Takes a session out for another, and remembers its address if it was wasted.
+    fn evict(&mut self, id: SessionId, now: Instant) -> Option<T> {
+        let entry = self.sessions.get(&id)?;
+        if entry.activity.is_wasted(now) {
+            let waster = entry.address;
+            let is_known = self.is_waster(waster, now);
+            self.wasters.insert(waster, now);
+            for (_, entry) in self.sessions.iter_mut().filter(|_| !is_known) {
+                entry.of_waster |= entry.address == waster;
+            }
+        }
+        self.remove(id)
     }
 
     /// Adds a session; `begin` starts it.
@@ -139,6 +203,7 @@ impl<T> SessionTable<T> {
         let value = begin(id, activity.clone());
         let entry = Entry {
             address,
+            of_waster: self.is_waster(address, now),
             activity,
             value,
         };
@@ -158,23 +223,45 @@ impl<T> SessionTable<T> {
         Some(entry.value)
     }
 
-    fn least_useful(&self, now: Instant, among: impl Fn(&Entry<T>) -> bool) -> Option<SessionId> {
+    /// Who makes way among equals; none that has not said Hello is cut off within `grace`.
+    fn least_useful(
+        &self,
+        now: Instant,
+        grace: Duration,
+        among: impl Fn(&Entry<T>) -> bool,
+    ) -> Option<SessionId> {
         let all = || self.sessions.iter().filter(|(_, entry)| among(entry));
-        let oldest = |wanted: &dyn Fn(&Activity) -> bool| {
-            all()
-                .filter(|(_, entry)| wanted(&entry.activity))
-                .min_by_key(|(id, entry)| (entry.activity.last.get(), **id))
-                .map(|(id, _)| *id)
+        let new = || {
+            oldest(all().filter(|(_, Entry { activity, .. })| {
+                activity.is_new() && activity.still(now) >= grace
+            }))
         };
-        let new = || oldest(&Activity::is_new);
-        let idle = || oldest(&|activity| activity.is_idle(now));
+        let idle = || oldest(all().filter(|(_, entry)| entry.activity.is_idle(now)));
         let count = all().filter(|(_, entry)| entry.activity.is_new()).count();
         if 2 * count > all().count() {
-            new()
+            new().or_else(idle)
         } else {
             idle().or_else(new)
         }
     }
+
+    /// The waster's session that has stood still longest, if for at least so long.
+    fn stillest_waster(&self, now: Instant, least: Duration) -> Option<SessionId> {
+        oldest(
+            self.sessions
+                .iter()
+                .filter(|(_, entry)| entry.of_waster && entry.activity.still(now) >= least),
+        )
+    }
+}
+
+/// The session that got something done longest ago.
+fn oldest<'a, T: 'a>(
+    sessions: impl Iterator<Item = (&'a SessionId, &'a Entry<T>)>,
+) -> Option<SessionId> {
+    sessions
+        .min_by_key(|(id, entry)| (entry.activity.last.get(), **id))
+        .map(|(id, _)| *id)
 }
 
 #[cfg(test)]
@@ -246,13 +333,94 @@ mod tests {
             progress(&table, host.into(), now);
         }
         let later = now + PATIENCE;
-        for newcomer in 0..4 {
+        for newcomer in 10..14 {
             let admission = open(&mut table, elsewhere(newcomer), later);
-            assert_eq!(admission, Admission::Evicted(newcomer.into()));
+            assert_eq!(
+                admission,
+                Admission::Evicted(SessionId::from(newcomer) - 10)
+            );
         }
-        // Half of the room is theirs: the first of them had three others' time.
-        assert_eq!(open(&mut table, HERE, later), Admission::Evicted(4));
-        assert_eq!(open(&mut table, HERE, later), Admission::Evicted(8));
+        // Half of the room is theirs, for the time that a Hello may take.
+        let mut next = |host, now| open(&mut table, elsewhere(host), now);
+        for newcomer in 14..18 {
+            let admission = Admission::Evicted(SessionId::from(newcomer) - 10);
+            assert_eq!(next(newcomer, later), admission);
+        }
+        assert_eq!(next(18, later), Admission::Refused);
+        assert_eq!(next(18, later + GRACE), Admission::Evicted(8));
+    }
+
+    /// A thousand clients that came again whenever their session ended took all of the
+    /// server's time and every second newcomer's place.
+    #[tokio::test(start_paused = true)]
+    async fn who_wasted_a_session_makes_way_for_others_and_takes_no_place_of_theirs() {
+        let mut table = SessionTable::new(2, 2);
+        let now = Instant::now();
+        for host in 0..2 {
+            open(&mut table, elsewhere(host), now);
+        }
+        // Nobody has had the time to say Hello.
+        assert_eq!(open(&mut table, elsewhere(2), now), Admission::Refused);
+        let later = now + GRACE;
+        assert_eq!(open(&mut table, elsewhere(2), later), Admission::Evicted(0));
+        assert_eq!(open(&mut table, elsewhere(0), later), Admission::Refused);
+        assert_eq!(open(&mut table, elsewhere(3), later), Admission::Evicted(1));
+        // Host 0 comes back when there is room, and host 4 takes that place, not host 3's.
+        table.remove(2);
+        assert_eq!(open(&mut table, elsewhere(0), later), Admission::Free);
+        progress(&table, 4, later);
+        let later = later + GRACE;
+        assert_eq!(open(&mut table, elsewhere(4), later), Admission::Evicted(4));
+        // Those who lost one wait, however long the others stand still, and not for ever.
+        for _ in 0..9 {
+            let later = later + PATIENCE_AT_WORK;
+            assert_eq!(open(&mut table, elsewhere(0), later), Admission::Refused);
+        }
+        let later = later + MEMORY;
+        assert_eq!(open(&mut table, elsewhere(0), later), Admission::Evicted(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wasters_take_turns_and_do_not_press_each_other() {
+        let mut table = SessionTable::new(2, 2);
+        let mut now = Instant::now();
+        for host in 0..6 {
+            now += GRACE;
+            assert_ne!(open(&mut table, elsewhere(host), now), Admission::Refused);
+        }
+        // Hosts 0 to 3 have lost theirs, and the last two leave.
+        for id in 4..6 {
+            table.remove(id);
+        }
+        for host in 0..2 {
+            assert_eq!(open(&mut table, elsewhere(host), now), Admission::Free);
+        }
+        let soon = now + PATIENCE_AMONG_WASTERS / 2;
+        assert_eq!(open(&mut table, elsewhere(2), soon), Admission::Refused);
+        let later = now + PATIENCE_AMONG_WASTERS;
+        assert_eq!(open(&mut table, elsewhere(2), later), Admission::Evicted(6));
+    }
+
+    /// Who takes what it asked for, and who had no time to, is not held to have wasted it.
+    #[tokio::test(start_paused = true)]
+    async fn only_who_had_time_and_did_nothing_with_it_is_a_waster() {
+        for stage in [Stage::New, Stage::Greeted, Stage::Served, Stage::Sending] {
+            let mut table = SessionTable::new(1, 1);
+            let now = Instant::now();
+            open(&mut table, HERE, now);
+            table.sessions[&0].activity.stage.set(stage);
+            let later = now + PATIENCE_AT_WORK;
+            let admission = open(&mut table, elsewhere(1), later);
+            assert_eq!(admission, Admission::Evicted(0), "{stage:?}");
+            assert_eq!(table.is_waster(HERE, later), stage != Stage::Served);
+        }
+        let mut table = SessionTable::new(8, 1);
+        let now = Instant::now();
+        open(&mut table, HERE, now);
+        for id in 0..8 {
+            assert_eq!(open(&mut table, HERE, now), Admission::Evicted(id));
+        }
+        assert!(!table.is_waster(HERE, now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -279,6 +447,7 @@ mod tests {
         for host in [1, 1, 2, 2] {
             assert_eq!(open(&mut table, elsewhere(host), now), Admission::Free);
         }
+        let now = now + GRACE;
         assert_eq!(open(&mut table, elsewhere(3), now), Admission::Evicted(0));
         assert_eq!(open(&mut table, elsewhere(2), now), Admission::Evicted(2));
         let open_now: usize = table.per_address.values().sum();

@@ -115,6 +115,14 @@ const SCENARIOS: &[Scenario] = &[
         run: |program, _| format!("height {}", disk::failing(program)),
     },
     Scenario {
+        name: "io-errors",
+        count: 40,
+        run: |program, tries| match disk::io_errors(program, tries) {
+            Some(height) => format!("{tries} times told, the highest chain of {height} blocks"),
+            None => "skipped, strace cannot be used here".to_owned(),
+        },
+    },
+    Scenario {
         name: "removed-home",
         count: 1,
         run: |program, _| {

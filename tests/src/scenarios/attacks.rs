@@ -206,7 +206,7 @@ pub fn payment_flood(program: &Path, seconds: u64, per_second: u64) -> Endured {
     let random = RandomStream::new(1, 5);
     let (victim, next) = a_payer(&pair.home);
     let forged = forged_payments(&params(), 4_096, &victim, next, &random);
-    let noise = (0..256).map(|length| (0..length).map(|_| random.next_u64() as u8).collect());
+    let noise = (0..256).map(|step| (0..24 * step).map(|_| random.next_u64() as u8).collect());
     let datagrams = forged.into_iter().chain(noise).collect();
     let flood = Flood::begin(TRANSACTION_PORT, datagrams, per_second, longest(seconds));
     pair.go_on(seconds);

@@ -1,11 +1,13 @@
 //! A disk that is full, or that fails: the node says so in one line and ends, nothing it
 //! had acknowledged is lost, and with room again it goes on. The full disk is a small tmpfs
-//! inside the scenario's own mount namespace; the failing one is a limit on file sizes.
+//! inside the scenario's own mount namespace; the failing one is a limit on file sizes, or
+//! strace, which makes the system refuse what it is asked for.
 
 use super::{Lab, chain, is_tip, mine, new_address, reaches, send, verify};
 use crate::process::{Finished, Mvb, PATIENCE, Running};
 use serde_json::Value;
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -182,4 +184,39 @@ pub fn failing(program: &Path) -> u64 {
     miner.kill();
     verify(&home);
     stored.height
+}
+
+/// A disk whose writes or syncs fail with EIO from the first, the second, … on, on a new home
+/// each: the node ends with one line, what it had acknowledged stands, and it goes on once the
+/// disk works. Returns the highest chain that stood; `None` where strace cannot be used.
+pub fn io_errors(program: &Path, tries: usize) -> Option<u64> {
+    let traced = |options: &[&str]| -> Vec<OsString> {
+        let command = ["strace", "-f", "-qq", "-o", "/dev/null"];
+        command.iter().chain(options).map(Into::into).collect()
+    };
+    let usable = Command::new("strace")
+        .args(["-qq", "-e", "trace=none", "true"])
+        .status();
+    if !usable.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let lab = Lab::new(program);
+    let mut highest = 0;
+    for attempt in 0..tries {
+        let call = ["pwrite64", "fdatasync"][attempt % 2];
+        let inject = format!("inject={call}:error=EIO:when={}+", 1 + attempt / 2);
+        let trace = format!("trace={call}");
+        let home = restless(&lab, lab.folder().join(format!("home-{attempt}")));
+        let failing = home.inside(traced(&["-e", &trace, "-e", &inject]));
+        let done = ended(mine(&failing), "Input/output error");
+        let mut miner = mine(&home);
+        reaches(&mut miner, 1);
+        miner.kill();
+        for tip in told(&done) {
+            home.json(&["chain", "block", &tip]);
+        }
+        verify(&home);
+        highest = highest.max(chain(&home).height);
+    }
+    Some(highest)
 }
