@@ -275,9 +275,20 @@ pub struct Demo {
     /// End once the first payment is confirmed everywhere
     #[arg(long)]
     pub once: bool,
-    /// A network in this process to split, heal and attack by commands; `help` lists them
+    /// A network in this process to split, heal and attack, by commands or on a page
     #[arg(long, conflicts_with = "once")]
     pub lab: bool,
+    /// Serve the lab's page here, PORT or ADDRESS:PORT [default: 127.0.0.1:8600 or the next free port]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        requires = "lab",
+        conflicts_with = "no_http"
+    )]
+    pub http: Option<String>,
+    /// Serve no page
+    #[arg(long, requires = "lab")]
+    pub no_http: bool,
 }
 
 /// What to measure.

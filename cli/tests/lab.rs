@@ -1,19 +1,22 @@
 //! `mvb demo --lab` played by a script: commands on stdin, answers on stdout, and an end with
-//! the input.
+//! the input; and played by the forms of its page.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 fn play(options: &[&str], commands: &str) -> Output {
     let mut lab = Command::new(env!("CARGO_BIN_EXE_mvb"))
         .env_clear()
         .args(options)
-        .args(["demo", "--lab"])
+        .args(["demo", "--lab", "--no-http"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -76,4 +79,70 @@ fn with_json_every_answer_is_a_document() {
         assert!(["fact", "line", "command"].contains(&event), "{line}");
         assert!(document["text"].is_string(), "{line}");
     }
+}
+
+/// Asks the lab's page for something, or sends it a form.
+fn ask(host: &str, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(host).unwrap();
+    let kind = "Content-Type: application/x-www-form-urlencoded";
+    let (length, origin) = (body.len(), format!("Origin: http://{host}"));
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: {host}\r\n{origin}\r\n{kind}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_page_splits_and_heals_the_network_and_the_terminal_tells_of_it() {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_mvb"))
+        .env_clear()
+        .args(["demo", "--lab"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = lab.stdin.take();
+    let mut lines = BufReader::new(lab.stdout.take().unwrap()).lines();
+    let page = lines.find_map(|line| {
+        let line = line.unwrap();
+        let at = line.find("http://")?;
+        Some(line[at..].to_owned())
+    });
+    let page = page.expect("the address of the page");
+    let host = page.trim_start_matches("http://").trim_end_matches('/');
+    let told = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
+    let look = || ask(host, "GET /", "");
+    let first = look();
+    let (_, token) = first.split_once("name=\"token\" value=\"").unwrap();
+    let token = token.split('"').next().unwrap();
+    let act = |deed: &str| {
+        let answer = ask(host, "POST /do", &format!("token={token}&{deed}"));
+        assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    };
+    let wait = |what: &str| {
+        let found = (0..3_000).any(|_| {
+            thread::sleep(Duration::from_millis(20));
+            look().contains(what)
+        });
+        assert!(found, "no {what:?} in {}", look());
+    };
+    act("do=split&sides=1+3");
+    wait("The network is split");
+    wait("class=\"rival\"");
+    act("do=heal");
+    wait("The network is whole");
+    act("do=pay&from=alice&to=bob&amount=1000000");
+    wait("refused: balance");
+    drop(stdin);
+    assert!(lab.wait().unwrap().success());
+    let told = told.join().unwrap().join("\n");
+    assert!(
+        told.contains("$ split 1 3") && told.contains("$ heal"),
+        "{told}"
+    );
 }

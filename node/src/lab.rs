@@ -7,12 +7,14 @@
 //! Everything runs on the current LocalSet. Nothing here prints, and nothing leaves the process.
 
 mod attacks;
+mod forest;
 mod machine;
 mod net;
 mod search;
 mod tree;
 
 pub use attacks::{Attack, Told};
+pub use forest::{Forest, ForestBlock, Stands};
 pub use tree::{Balance, Branch, Picture, TreeBlock};
 
 use crate::system::{SystemClock, fresh_seed};
@@ -234,6 +236,40 @@ impl Lab {
     /// When a chain cannot be read.
     pub fn picture(&self) -> Result<Picture, LabError> {
         Ok(tree::picture(&self.machines)?)
+    }
+
+    /// The blocks of the last heights that anybody knows, those that were given up included.
+    ///
+    /// # Errors
+    /// When a chain cannot be read.
+    pub fn forest(&self, heights: u64) -> Result<Forest, LabError> {
+        Ok(forest::forest(&self.machines, heights)?)
+    }
+
+    /// The machines that reach each other, side by side; one side where nothing is cut.
+    pub fn sides(&self) -> Vec<Vec<String>> {
+        let mut sides: Vec<Vec<usize>> = Vec::new();
+        for number in 0..self.machines.len() {
+            let side = sides.iter_mut().find(|side| {
+                let first = side.first();
+                first.is_some_and(|first| self.cables.reaches(*first, number))
+            });
+            match side {
+                Some(side) => side.push(number),
+                None => sides.push(vec![number]),
+            }
+        }
+        let named = |side: Vec<usize>| {
+            let name = |number: usize| self.machines[number].name().to_owned();
+            side.into_iter().map(name).collect()
+        };
+        sides.into_iter().map(named).collect()
+    }
+
+    /// Everybody who can pay and be paid.
+    pub fn people(&self) -> Vec<String> {
+        let people = self.machines.iter().flat_map(Machine::people);
+        people.cloned().collect()
     }
 
     /// Waits until every machine's chain has grown by so many blocks.

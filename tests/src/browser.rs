@@ -38,6 +38,11 @@ pub fn is_there() -> Result<(), String> {
     Ok(())
 }
 
+/// Keys that are no letters, as the protocol names them.
+pub const TAB: &str = "\u{e004}";
+/// To activate what has the focus.
+pub const ENTER: &str = "\u{e007}";
+
 impl Browser {
     /// Starts one with a window of that size, for people who like it light or dark.
     ///
@@ -102,6 +107,16 @@ impl Browser {
     /// Runs a script whose last argument is to be called with the result.
     pub fn run_until_called(&self, script: &str) -> Value {
         self.tell("execute/async", json!({"script": script, "args": []}))
+    }
+
+    /// Presses keys one after the other, as a person would.
+    pub fn press(&self, keys: &str) {
+        let presses: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key})))
+            .collect();
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": presses});
+        self.tell("actions", json!({"actions": [keyboard]}));
     }
 
     /// What the page says, as its reader sees it.

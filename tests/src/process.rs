@@ -129,6 +129,15 @@ impl Mvb {
 
     /// Starts a command that goes on.
     pub fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, Stdio::null())
+    }
+
+    /// The same for one that ends with its stdin, which ends with the handle.
+    pub fn start_with_stdin(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, Stdio::piped())
+    }
+
+    fn start_with(&self, arguments: &[&str], stdin: Stdio) -> Running {
         let mut command = match self.inside.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
@@ -149,7 +158,7 @@ impl Mvb {
         command
             .args(arguments)
             .args(&self.options)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let name = format!("{} in {}", arguments.join(" "), self.home.display());

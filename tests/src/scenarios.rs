@@ -9,6 +9,7 @@ pub mod disk;
 pub mod doctor;
 pub mod endurance;
 pub mod explorer;
+pub mod lab_page;
 pub mod lan;
 pub mod life;
 pub mod long;

@@ -45,7 +45,7 @@ const MEASURED: Duration = Duration::from_millis(400);
 /// Runs the demonstration.
 pub fn run(context: &Context, demo: &args::Demo) -> Result<Exit> {
     if demo.lab {
-        return lab::run(context, usize::from(demo.miners.unwrap_or(lab::MINERS)));
+        return lab::run(context, demo);
     }
     let base = Base::new(context.explicit_home())?;
     let ended = watch::run(async {

@@ -1,13 +1,14 @@
-//! Serves the explorer beside a running node, where the configuration wants it.
+//! Serves the explorer beside a running node, or the page of a lab, where the configuration wants
+//! it.
 
 use crate::context::Context;
 use anyhow::Result;
-use mvb_explorer::{PATIENCE, ServeConfig, Server, serve};
-use mvb_node::{config::Config, handle::NodeHandle};
+use mvb_explorer::{PATIENCE, ServeConfig, Server, serve, site::Site};
+use mvb_node::config::Config;
 
-/// Serves a node's explorer. At the default address the next free port will do, and none at
+/// Serves a site. At the default address the next free port will do, and none at
 /// all is no reason not to run; an address that was asked for is served or the command fails.
-pub fn explorer(context: &Context, config: &Config, node: &NodeHandle) -> Result<Option<Server>> {
+pub fn site(context: &Context, config: &Config, site: &impl Site) -> Result<Option<Server>> {
     let Some(address) = config.http else {
         return Ok(None);
     };
@@ -17,7 +18,7 @@ pub fn explorer(context: &Context, config: &Config, node: &NodeHandle) -> Result
         try_next_ports: !is_asked_for,
         patience: PATIENCE,
     };
-    let server = match serve(node.clone(), wanted) {
+    let server = match serve(site.clone(), wanted) {
         Ok(server) => server,
         Err(error) if is_asked_for => return Err(error.into()),
         Err(error) => {
@@ -27,7 +28,7 @@ pub fn explorer(context: &Context, config: &Config, node: &NodeHandle) -> Result
     };
     if !address.ip().is_loopback() {
         context.output.warn(format_args!(
-            "the explorer is served at {}, where others can read it and hand in payments",
+            "{} is served to others too, who can read it and hand in what it takes",
             server.address()
         ));
     }

@@ -87,7 +87,7 @@ async fn mine(
         reward_to,
     };
     let running = running::start(home, config, work).await?;
-    let explorer = http::explorer(context, config, &running.handle)?;
+    let explorer = http::site(context, config, &running.handle)?;
     let tip = running.view.chain.borrow().tip;
     let params = config.chain_params();
     if screen == Screen::Dashboard {

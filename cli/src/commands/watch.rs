@@ -74,7 +74,8 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
 
 /// The same; what ends it is heard as if it were a signal.
 pub fn run_until<T>(until: Until, future: impl Future<Output = T>) -> T {
-    actix_rt::System::new().block_on(async {
+    let system = actix_rt::System::new();
+    let result = system.block_on(async {
         match listen(until) {
             Ok(asked) => ASKED_TO_END.set(Some(asked)),
             Err(error) => tracing::warn!(%error, "cannot listen for signals"),
@@ -82,7 +83,13 @@ pub fn run_until<T>(until: Until, future: impl Future<Output = T>) -> T {
         let result = future.await;
         ASKED_TO_END.take();
         result
-    })
+    });
+    // An actor that ends with its system is polled a last time and may set a timer, which is a
+    // panic where no runtime is entered.
+    let runtime = system.runtime().tokio_runtime().handle().clone();
+    let _entered = runtime.enter();
+    drop(system);
+    result
 }
 
 /// Resolves when the process is asked to end.

@@ -103,16 +103,22 @@ pub fn tree(chain: &dyn ChainSnapshot, now: &NodeSnapshot) -> Result<ForkTree, S
         is_new && seen.fate != Fate::Active && seen.header.height >= from
     });
     blocks.extend(sides.map(of_side).collect::<Vec<_>>());
+    let mut tree = laid_out(from, tip, blocks);
+    tree.claims = count_peers(&mut tree.blocks, &now.peers.peers, &tip, from);
+    Ok(tree)
+}
+
+/// A tree of these blocks: those in lane 0 stay there, the others get lanes of their own.
+pub fn laid_out(from: Height, tip: Tip, mut blocks: Vec<TreeBlock>) -> ForkTree {
     let lanes = lay_out(&mut blocks);
-    let claims = count_peers(&mut blocks, &now.peers.peers, &tip, from);
     blocks.sort_by_key(|block| (block.height, block.lane));
-    Ok(ForkTree {
+    ForkTree {
         from,
         tip,
         blocks,
-        claims,
+        claims: Vec::new(),
         lanes,
-    })
+    }
 }
 
 fn of_side(seen: &SeenBlock) -> TreeBlock {

@@ -97,7 +97,8 @@ pub fn protect(response: &mut HttpResponseBuilder) {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not `no-referrer`: with that a form of the lab's page would have the Origin `null`.
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         response.insert_header((name, value));
     }

@@ -6,7 +6,7 @@ use crate::{
     ask::{self, Query},
     metrics, pages,
     problem::Problem,
-    reply::{Answer, JSON, Reply, Request},
+    reply::{Answer, Reply, Request},
 };
 use actix_web::http::StatusCode;
 use mvb_node::handle::NodeHandle;
@@ -160,14 +160,20 @@ fn find(verb: Verb, path: &str) -> Result<(&'static Route, &str), Problem> {
     if at.peek().is_none() {
         return Err(Problem::no_route(path));
     }
-    at.find(|(route, _)| route.verb == verb).ok_or_else(|| {
-        let methods = allowed(path);
-        Problem::new(
+    at.find(|(route, _)| route.verb == verb)
+        .ok_or_else(|| wrong_method(path, &allowed(path)))
+}
+
+/// What is said where a path is asked otherwise than by its methods, which may be none.
+pub fn wrong_method(path: &str, allowed: &str) -> Problem {
+    match allowed {
+        "" => Problem::no_route(path),
+        methods => Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             format!("expected {methods} here"),
-        )
-    })
+        ),
+    }
 }
 
 /// The methods that a path is asked with; empty where there is nothing.
@@ -193,9 +199,4 @@ fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
             (!name.is_empty() && !name.contains('/')).then_some(name)
         }
     }
-}
-
-/// The kind of a body that is JSON.
-pub fn is_json(kind: &str) -> bool {
-    kind.split(';').next().map(str::trim) == Some(JSON)
 }

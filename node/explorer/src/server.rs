@@ -1,12 +1,14 @@
-//! The server: its address, its threads and its limits. It turns HTTP into what the routes
-//! understand and back, and adds to every response what protects its readers.
+//! The server: its address, its threads and its limits. It turns HTTP into what a [`Site`]
+//! understands and back, and adds to every response what protects its readers. It knows neither
+//! the node nor the lab.
 
 use crate::{
     assets, events, guard,
     paced::Paced,
     problem::Problem,
-    reply::Reply,
+    reply::{JSON, Reply},
     routes::{self, Asked, Kind, Verb},
+    site::Site,
 };
 use actix_http::{HttpService, Protocol, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
@@ -18,7 +20,7 @@ use actix_web::{
     web::{self, Data, Payload},
 };
 use mvb_actors::env::WallClock;
-use mvb_node::{handle::NodeHandle, system::SystemClock};
+use mvb_node::system::SystemClock;
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -82,24 +84,24 @@ pub struct Server {
 
 /// What every request needs.
 #[derive(Clone)]
-struct Explorer {
-    node: NodeHandle,
+struct Served<S> {
+    site: S,
     streams: Arc<Semaphore>,
 }
 
-/// Serves a node on threads of its own.
+/// Serves a site on threads of its own.
 ///
 /// # Errors
 /// When the address is not to be had.
-pub fn serve(node: NodeHandle, config: ServeConfig) -> Result<Server, ServeError> {
+pub fn serve(site: impl Site, config: ServeConfig) -> Result<Server, ServeError> {
     let listener = bind(config)?;
     let failed = |source| ServeError::Bind {
         address: config.address,
         source,
     };
     let address = listener.local_addr().map_err(failed)?;
-    let explorer = Explorer {
-        node,
+    let served = Served {
+        site,
         streams: Arc::new(Semaphore::new(events::MOST_STREAMS)),
     };
     let (started, wait) = mpsc::sync_channel(1);
@@ -113,7 +115,7 @@ pub fn serve(node: NodeHandle, config: ServeConfig) -> Result<Server, ServeError
                     .max_concurrent_connections(CONNECTIONS)
                     .disable_signals()
                     .listen("explorer", listener, move || {
-                        speaking(explorer.clone(), config.patience)
+                        speaking(served.clone(), config.patience)
                     });
                 match server.map(|server| server.run()) {
                     Ok(server) => {
@@ -160,14 +162,14 @@ impl Drop for Server {
 
 /// What speaks HTTP on a connection. This is what the library's own server does, but for the
 /// patience with whoever does not read.
-fn speaking(
-    explorer: Explorer,
+fn speaking<S: Site>(
+    served: Served<S>,
     patience: Duration,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
 {
     let app = App::new()
-        .app_data(Data::new(explorer))
-        .default_service(web::to(handle));
+        .app_data(Data::new(served))
+        .default_service(web::to(handle::<S>));
     let http = HttpService::build()
         .client_request_timeout(patience)
         .client_disconnect_timeout(Duration::from_secs(1))
@@ -203,10 +205,15 @@ fn bind(config: ServeConfig) -> Result<TcpListener, ServeError> {
 }
 
 /// Every request comes through here.
-async fn handle(http: HttpRequest, payload: Payload, explorer: Data<Explorer>) -> HttpResponse {
+async fn handle<S: Site>(
+    http: HttpRequest,
+    payload: Payload,
+    served: Data<Served<S>>,
+) -> HttpResponse {
+    let site = &served.site;
     let kind = routes::kind(http.path());
     if let Err(problem) = guard::check(http.uri(), http.headers()) {
-        return respond(&routes::refuse(&explorer.node, kind, &problem));
+        return respond(&site.refuse(kind, &problem));
     }
     if let Some(asset) = assets::at(http.path()) {
         let mut reply = Reply::of(asset.kind, asset.content);
@@ -214,66 +221,68 @@ async fn handle(http: HttpRequest, payload: Payload, explorer: Data<Explorer>) -
         return respond(&reply);
     }
     if http.path() == "/events" && http.method() == Method::GET {
-        return live(&explorer);
+        return live(&served);
     }
-    match ask(&http, payload, &explorer).await {
+    let mut response = match ask(&http, payload, site).await {
         Ok(reply) => respond(&reply),
-        Err(problem) => respond(&routes::refuse(&explorer.node, kind, &problem)),
+        Err(problem) => respond(&site.refuse(kind, &problem)),
+    };
+    // A refused method is told which would do.
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(methods) = site.allowed(http.path()).parse()
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
     }
-    .with_methods(http.path())
+    response
 }
 
-async fn ask(http: &HttpRequest, payload: Payload, explorer: &Explorer) -> Result<Reply, Problem> {
+async fn ask(http: &HttpRequest, payload: Payload, site: &impl Site) -> Result<Reply, Problem> {
     let verb = match *http.method() {
         Method::GET | Method::HEAD => Verb::Get,
         // What is not asked for with a body is told before the body's kind is looked at.
-        Method::POST if routes::allowed(http.path()).contains("POST") => Verb::Post,
-        _ => return Err(wrong_method(http.path())),
+        Method::POST if site.allowed(http.path()).contains("POST") => Verb::Post,
+        _ => {
+            return Err(routes::wrong_method(
+                http.path(),
+                &site.allowed(http.path()),
+            ));
+        }
     };
     let body = match verb {
         Verb::Get => Vec::new(),
-        Verb::Post => body(http, payload).await?,
+        Verb::Post => body(http, payload, site.body_kind()).await?,
     };
     let from = http.peer_addr();
     let from = from.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let (path, query) = (http.path().to_owned(), http.query_string().to_owned());
-    let node = explorer.node.clone();
+    let site = site.clone();
     let answered = web::block(move || {
-        routes::answer(
-            &node,
-            Asked {
-                verb,
-                path: &path,
-                query: &query,
-                body,
-                from,
-                now: SystemClock.now(),
-            },
-        )
+        site.answer(Asked {
+            verb,
+            path: &path,
+            query: &query,
+            body,
+            from,
+            now: SystemClock.now(),
+        })
     });
     answered.await.map_err(|_| Problem::going_down())
 }
 
-fn wrong_method(path: &str) -> Problem {
-    match routes::allowed(path).as_str() {
-        "" => Problem::no_route(path),
-        methods => Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            format!("expected {methods} here"),
-        ),
-    }
-}
-
-/// The body of what is submitted. Its kind is one that no form of another page can send.
-async fn body(http: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> {
+/// The body of what is submitted, of the kind that the site takes.
+async fn body(http: &HttpRequest, payload: Payload, expected: &str) -> Result<Vec<u8>, Problem> {
     let kind = http.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !routes::is_json(kind) {
+    if kind.split(';').next().map(str::trim) != Some(expected) {
+        let code = if expected == JSON {
+            "not_json"
+        } else {
+            "not_a_form"
+        };
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "not_json",
-            "expected a body of kind application/json",
+            code,
+            format!("expected a body of kind {expected}"),
         ));
     }
     let read = timeout(PATIENCE, payload.to_bytes_limited(MAX_BODY_BYTES)).await;
@@ -293,8 +302,8 @@ async fn body(http: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> 
     }
 }
 
-fn live(explorer: &Explorer) -> HttpResponse {
-    let Ok(place) = explorer.streams.clone().try_acquire_owned() else {
+fn live<S: Site>(served: &Served<S>) -> HttpResponse {
+    let Ok(place) = served.streams.clone().try_acquire_owned() else {
         let problem = Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_streams",
@@ -303,14 +312,14 @@ fn live(explorer: &Explorer) -> HttpResponse {
                 events::MOST_STREAMS
             ),
         );
-        return respond(&routes::refuse(&explorer.node, Kind::Api, &problem));
+        return respond(&served.site.refuse(Kind::Api, &problem));
     };
     let mut response = HttpResponse::Ok();
     guard::protect(&mut response);
     response
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(events::stream(explorer.node.snapshots.clone(), place))
+        .streaming(served.site.follow(place))
 }
 
 /// A reply as a response.
@@ -328,20 +337,4 @@ fn respond(reply: &Reply) -> HttpResponse {
         response.insert_header((header::LOCATION, location.as_str()));
     }
     response.body(reply.body.clone())
-}
-
-/// A refused method is told which would do.
-trait WithMethods {
-    fn with_methods(self, path: &str) -> Self;
-}
-
-impl WithMethods for HttpResponse {
-    fn with_methods(mut self, path: &str) -> Self {
-        if self.status() == StatusCode::METHOD_NOT_ALLOWED
-            && let Ok(methods) = routes::allowed(path).parse()
-        {
-            self.headers_mut().insert(header::ALLOW, methods);
-        }
-        self
-    }
 }

@@ -15,6 +15,7 @@ use mvb_actors::{
     fork_resolver::ResolverConfig,
     gossip_broadcaster::GossipConfig,
     miner::MinerConfig,
+    seen_blocks::SeenBlocks,
     verified_cache::VerifiedCache,
     view::View,
 };
@@ -36,6 +37,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::sync::watch::Ref;
 
 /// How often nodes announce themselves and their payments.
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -153,6 +155,11 @@ impl Machine {
 
     pub(super) fn tip(&self) -> Result<Tip, StoreError> {
         self.store.snapshot()?.tip()
+    }
+
+    /// The blocks that joined, left or missed its chain lately.
+    pub(super) fn seen(&self) -> Ref<'_, SeenBlocks> {
+        self.view.blocks.borrow()
     }
 
     /// Payments that wait in its mempool.

@@ -48,8 +48,31 @@ async fn a_split_network_forks_and_a_healed_one_agrees() {
             let next_to = forked.trunk.last().unwrap().height.0 + 1;
             assert_eq!(branch.blocks[0].height.0, next_to);
         }
+        let forest = lab.forest(24).unwrap();
+        let tips = |stands: Stands| {
+            let on = forest.blocks.iter().filter(|block| block.stands == stands);
+            on.flat_map(|block| block.tip_of.clone())
+                .collect::<Vec<_>>()
+        };
+        let (best, other) = (tips(Stands::Best), tips(Stands::Elsewhere));
+        assert_eq!(best.len() + other.len(), 5, "{forest:?}");
+        assert!(best == lab.sides()[0] || best == lab.sides()[1]);
+        assert_eq!(lab.people(), ["m1", "m2", "m3", "m4", "alice", "bob"]);
         lab.heal();
         lab.agree().await.unwrap();
+        assert_eq!(lab.sides().len(), 1);
+        let forest = lab.forest(24).unwrap();
+        let lost = forest
+            .blocks
+            .iter()
+            .filter(|block| block.stands == Stands::Nowhere);
+        assert!(lost.count() >= 3);
+        assert!(
+            !forest
+                .blocks
+                .iter()
+                .any(|block| block.stands == Stands::Elsewhere)
+        );
         let healed = lab.picture().unwrap();
         assert_eq!(healed.branches.len(), 1);
         assert_eq!(healed.branches[0].machines.len(), 5);

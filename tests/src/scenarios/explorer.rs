@@ -2,7 +2,7 @@
 
 use super::{Lab, mine, new_address, reaches, send};
 use crate::{
-    browser::Browser,
+    browser::{Browser, ENTER, TAB},
     process::{Mvb, until},
 };
 use std::path::Path;
@@ -38,8 +38,8 @@ pub fn everything(program: &Path) {
     let first = send(&west, "mining_rewards", "1.5", &alice);
     wait_for_figure(&browser, "Mempool", "1");
     assert_eq!(browser.run("return window.stays === true"), true);
-    inspect(&browser, "/mempool");
-    inspect(&browser, &format!("/transactions/{first}"));
+    look_at(&browser, "/mempool");
+    look_at(&browser, &format!("/transactions/{first}"));
     let followed = Followed::of(&browser, &first);
     send(&west, "mining_rewards", "0.5", &alice);
     followed.is_confirmed(&browser);
@@ -50,9 +50,10 @@ pub fn everything(program: &Path) {
     for browser in [&browser, &phone] {
         inspect_all(browser, &first, &alice);
     }
+    a_keyboard_is_enough(&browser);
     a_fork(&lab, &browser, &alice);
     for browser in [&browser, &phone] {
-        inspect(browser, "/forks");
+        look_at(browser, "/forks");
         let asked = browser.requests();
         assert!(!asked.is_empty(), "the browser's own list of requests");
         let foreign = asked
@@ -76,8 +77,72 @@ fn inspect_all(browser: &Browser, payment: &str, address: &str) {
         "/search?q=nothing",
         "/nothing",
     ] {
-        inspect(browser, page);
+        look_at(browser, page);
     }
+}
+
+fn look_at(browser: &Browser, page: &str) {
+    inspect(browser, URL, page, NAME);
+}
+
+/// Whoever has no pointer gets to everything in the order in which it is read, sees where they
+/// are, and can leave the navigation out.
+fn a_keyboard_is_enough(browser: &Browser) {
+    const AT: &str = "const at = document.activeElement; const style = getComputedStyle(at); \
+         const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0 \
+             && at.getBoundingClientRect().left >= 0; \
+         return (seen ? '' : 'unseen ') + (at.id || at.textContent.trim())";
+    let at = || {
+        let at = browser.run(AT);
+        at.as_str().unwrap_or_default().to_owned()
+    };
+    browser.open(&format!("{URL}/"));
+    let landmarks = browser.run(
+        "return ['header', 'nav[aria-label]', 'form[role=search]', 'main', 'footer'] \
+         .filter(part => document.querySelectorAll('body ' + part).length < 1)",
+    );
+    assert_eq!(
+        landmarks,
+        serde_json::json!([]),
+        "landmarks that are missing"
+    );
+    browser.press(TAB);
+    assert_eq!(at(), "Skip to content");
+    browser.press(ENTER);
+    let focused = browser.run("return document.activeElement.id");
+    assert_eq!(focused, "main", "the navigation is not left out");
+
+    browser.open(&format!("{URL}/"));
+    let network = format!("mvb{NAME}");
+    let order = [
+        "Skip to content",
+        &network,
+        "Overview",
+        "Blocks",
+        "Fork tree",
+        "Mempool",
+        "Peers",
+        "q",
+    ];
+    for expected in order {
+        browser.press(TAB);
+        assert_eq!(at(), expected);
+    }
+    browser.press("2");
+    browser.press(ENTER);
+    until("the page of block 2", || {
+        let path = browser.run("return location.pathname");
+        path.as_str()
+            .is_some_and(|path| path.starts_with("/blocks/"))
+    });
+    for _ in 0..5 {
+        browser.press(TAB);
+    }
+    assert_eq!(at(), "Fork tree");
+    browser.press(ENTER);
+    until("the fork tree", || {
+        browser.run("return location.pathname") == "/forks"
+    });
 }
 
 /// The page of a payment that is open while the payment is confirmed.
@@ -130,12 +195,21 @@ fn a_fork(lab: &Lab, browser: &Browser, alice: &str) {
     assert_eq!(tips, 1);
 }
 
-/// Opens a page and looks for faults of any kind.
-fn inspect(browser: &Browser, page: &str) {
+/// Opens a page, which shows a name, and looks for faults of any kind.
+pub fn inspect(browser: &Browser, url: &str, page: &str, name: &str) {
     browser.complaints();
-    browser.open(&format!("{URL}{page}"));
+    browser.open(&format!("{url}{page}"));
     let text = browser.text();
-    assert!(text.contains(NAME), "{page} does not show the name: {text}");
+    assert!(text.contains(name), "{page} does not show {name}: {text}");
+    let unreached = browser.run(
+        "return [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select')] \
+         .filter(one => one.tabIndex !== 0).map(one => one.outerHTML)",
+    );
+    assert_eq!(
+        unreached,
+        serde_json::json!([]),
+        "{page}: not reached by keyboard"
+    );
     let scripts = browser.run("return document.querySelectorAll('script:not([src])').length");
     assert_eq!(scripts, 0, "{page}");
     let complaints = browser.complaints();

@@ -1,13 +1,26 @@
 //! `mvb demo --lab`: a network in this process that a person splits and heals, and attacks.
-//! This file reads commands and shows what came of them; the network is the node's lab.
+//! This file takes commands, typed or from the page, one after the other, and shows what came of
+//! them; the network is the node's lab, the page the explorer's.
 
+mod page;
 mod picture;
 mod words;
 
 use super::told::Told;
-use crate::{commands::watch, context::Context, exit::Exit, output::Output};
+use crate::{
+    args,
+    commands::{http, watch},
+    context::Context,
+    exit::Exit,
+    output::Output,
+};
 use anyhow::{Context as _, Result};
-use mvb_node::lab::{Lab, LabConfig, LabError};
+use mvb_explorer::lab::{LabPage, Told as Shown};
+use mvb_node::{
+    lab::{Lab, LabConfig, LabError},
+    system::fresh_node_id,
+};
+use page::Page;
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     thread,
@@ -17,7 +30,7 @@ use tokio::sync::mpsc;
 use words::{Command, HELP};
 
 /// How many miners there are unless another number is asked for.
-pub const MINERS: u8 = 4;
+const MINERS: u8 = 4;
 
 /// How long a block takes with all the hash power.
 const BLOCK_TIME: Duration = Duration::from_millis(1_500);
@@ -25,40 +38,57 @@ const BLOCK_TIME: Duration = Duration::from_millis(1_500);
 /// The longest command that is read, in bytes.
 const LONGEST: usize = 1_000;
 
+/// The most commands that wait for their turn.
+const MOST_WAITING: usize = 16;
+
 /// Runs the lab until `quit` or the end of the input.
-pub fn run(context: &Context, miners: usize) -> Result<Exit> {
+pub fn run(context: &Context, demo: &args::Demo) -> Result<Exit> {
+    let off = demo.no_http.then(|| "off".to_owned());
+    let config = context.config_with(&[("http", demo.http.clone().or(off))])?;
     watch::run(async {
-        let config = LabConfig {
-            miners,
+        let lab = Lab::start(LabConfig {
+            miners: usize::from(demo.miners.unwrap_or(MINERS)),
             block_time: BLOCK_TIME,
             seed: None,
-        };
-        let lab = Lab::start(config).await?;
-        let mut session = Session {
-            lab,
+        })
+        .await?;
+        let page = Page::new(&lab, BLOCK_TIME)?;
+        let (commands, mut sent) = mpsc::channel(MOST_WAITING);
+        let token: String = fresh_node_id()?
+            .0
+            .map(|byte| format!("{byte:02x}"))
+            .concat();
+        let site = LabPage::new(page.subscribe(), commands, &token);
+        let server = http::site(context, &config, &site)?;
+        let session = Session {
+            lab: &lab,
+            page: &page,
             output: &context.output,
             is_person: io::stdin().is_terminal() && !context.output.is_json(),
         };
+        session.welcome(server.as_ref().map(mvb_explorer::Server::url))?;
         let ended = watch::signal();
         tokio::pin!(ended);
         // Ctrl-C ends the lab like `quit`; there is nothing to finish.
         tokio::select! {
             biased;
             signal = &mut ended => signal.context("cannot listen for signals")?,
-            done = session.run() => done?,
+            done = session.run(&mut sent) => done?,
+            failed = page.follow(&lab) => failed?,
         }
         Ok(Exit::Done)
     })
 }
 
 struct Session<'c> {
-    lab: Lab,
+    lab: &'c Lab,
+    page: &'c Page,
     output: &'c Output,
     is_person: bool,
 }
 
 impl Session<'_> {
-    async fn run(&mut self) -> Result<()> {
+    fn welcome(&self, page: Option<String>) -> Result<()> {
         self.fact(&format!(
             "{} miners and a wallet run in this process, wired as for real, on a network in \
              memory. Together they find a block every {} s. `help` lists what you can do, `quit` \
@@ -66,22 +96,47 @@ impl Session<'_> {
             self.lab.miners(),
             BLOCK_TIME.as_secs_f64()
         ))?;
+        match page {
+            Some(page) => self.fact(&format!(
+                "A browser shows it all, and takes the same commands by a click, at {page}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    async fn run(&self, sent: &mut mpsc::Receiver<String>) -> Result<()> {
         let mut lines = lines();
         loop {
             self.prompt();
-            let Some(line) = lines.recv().await else {
-                return Ok(());
+            let (line, is_typed) = tokio::select! {
+                biased;
+                typed = lines.recv() => match typed {
+                    Some(line) => (line, true),
+                    None => return Ok(()),
+                },
+                Some(line) = sent.recv() => (line, false),
             };
-            if line.trim().is_empty() {
+            let text = line.trim().to_owned();
+            if text.is_empty() {
                 continue;
             }
-            if !self.is_person {
-                let text = line.trim().to_owned();
+            self.page.tell(Shown::Command(text.clone()));
+            // What is typed at a terminal stands there already.
+            if !(self.is_person && is_typed) {
+                if self.is_person {
+                    self.end_prompt();
+                }
                 self.output.report(&Told::Command { text })?;
             }
             match line.parse() {
                 Ok(Command::Quit) => return Ok(()),
-                Ok(command) => self.obey(command).await?,
+                Ok(command) => {
+                    self.page.set_busy(Some(line.trim()));
+                    let done = self.obey(command).await;
+                    self.page.set_busy(None);
+                    done?;
+                    self.page.renew(self.lab)?;
+                }
                 Err(words::Unclear { reason }) => {
                     self.fact(&format!("{reason}; `help` lists what you can do"))?;
                 }
@@ -182,12 +237,19 @@ impl Session<'_> {
 
     fn fact(&self, text: &str) -> Result<()> {
         let text = text.to_owned();
+        self.page.tell(Shown::Fact(text.clone()));
         Ok(self.output.report(&Told::Fact { text })?)
     }
 
     fn line(&self, text: &str) -> Result<()> {
         let text = text.to_owned();
         Ok(self.output.report(&Told::Line { text })?)
+    }
+
+    /// Goes on below the prompt.
+    fn end_prompt(&self) {
+        // As with the prompt itself.
+        let _ = writeln!(io::stdout());
     }
 
     fn prompt(&self) {

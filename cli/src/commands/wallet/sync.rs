@@ -46,7 +46,7 @@ async fn follow(
     // Who only waits for the chain has nothing to look at.
     let explorer = match until_synced && !config.is_explicit("http") {
         true => None,
-        false => http::explorer(context, config, &running.handle)?,
+        false => http::site(context, config, &running.handle)?,
     };
     let wallet = open_wallet(config, home)?;
     let tip = running.view.chain.borrow().tip;

@@ -32,7 +32,7 @@ pub fn forks(request: &Request) -> Result<Reply, Problem> {
             @if tree.blocks.is_empty() && tree.claims.is_empty() {
                 (empty("No block yet", html! { "The tree grows from the first block on." }))
             } @else {
-                (tree::draw(&tree))
+                (tree::of_node(&tree))
                 (legend())
             }
         }

@@ -46,54 +46,91 @@ pub enum Live {
     No,
 }
 
-/// A whole page.
+/// A whole page of a node's explorer.
 pub fn page(node: &NodeHandle, place: Place, title: &str, live: Live, main: Markup) -> Markup {
-    let network = &node.params.network_name;
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                title { (title) " · " (network) " · mvb" }
-                link rel="icon" href=(assets::ICON.path()) type="image/svg+xml";
-                link rel="stylesheet" href=(assets::STYLE.path());
-                @if live == Live::Yes {
-                    script src=(assets::LIVE.path()) defer {}
-                }
+    let genesis = node.params.genesis_id();
+    let frame = Frame {
+        title,
+        network: &node.params.network_name,
+        about: &format!("genesis {genesis}"),
+        live,
+    };
+    let top = html! {
+        nav aria-label="Pages" {
+            @for (its, path, name) in PLACES {
+                a href=(path) aria-current=[(its == place).then_some("page")] { (name) }
             }
-            body {
-                a .skip href="#main" { "Skip to content" }
-                header .top {
-                    div .inner {
-                        a .brand href="/" {
-                            span .mark aria-hidden="true" {}
-                            span { "mvb" }
-                            span .network title=(format!("genesis {}", node.params.genesis_id())) { (network) }
-                        }
-                        nav aria-label="Pages" {
-                            @for (its, path, name) in PLACES {
-                                a href=(path) aria-current=[(its == place).then_some("page")] { (name) }
-                            }
-                        }
-                        form .search action="/search" method="get" role="search" {
-                            label .hidden for="q" { "Height, id or address" }
-                            input #q name="q" type="search" placeholder="Height, id or address"
-                                autocomplete="off" spellcheck="false" maxlength="80" required;
-                            button type="submit" { "Find" }
-                        }
+        }
+        form .search action="/search" method="get" role="search" {
+            label .hidden for="q" { "Height, id or address" }
+            input #q name="q" type="search" placeholder="Height, id or address"
+                autocomplete="off" spellcheck="false" maxlength="80" required;
+            button type="submit" { "Find" }
+        }
+    };
+    let bottom = html! {
+        span { "Genesis " code { (format!("{genesis:.12}")) } }
+        a href="/api/v1/openapi.json" { "API" }
+        a href="/metrics" { "Metrics" }
+    };
+    frame.around(top, main, bottom)
+}
+
+/// What stands around every page.
+pub struct Frame<'a> {
+    /// The page's title.
+    pub title: &'a str,
+    /// The network's name, beside the program's.
+    pub network: &'a str,
+    /// What is said of it where a pointer rests.
+    pub about: &'a str,
+    /// Whether the page follows what happens.
+    pub live: Live,
+}
+
+impl Frame<'_> {
+    /// The page.
+    pub fn around(&self, top: Markup, main: Markup, bottom: Markup) -> Markup {
+        let Self {
+            title,
+            network,
+            about,
+            live,
+        } = self;
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="referrer" content="same-origin";
+                    title { (title) " · " (network) " · mvb" }
+                    link rel="icon" href=(assets::ICON.path()) type="image/svg+xml";
+                    link rel="stylesheet" href=(assets::STYLE.path());
+                    @if *live == Live::Yes {
+                        script src=(assets::LIVE.path()) defer {}
                     }
                 }
-                main #main tabindex="-1" { (main) }
-                footer {
-                    div .inner {
-                        span { "Genesis " code { (format!("{:.12}", node.params.genesis_id())) } }
-                        a href="/api/v1/openapi.json" { "API" }
-                        a href="/metrics" { "Metrics" }
-                        @if live == Live::Yes {
-                            span #live role="status" { "Live updates need JavaScript; reload to see more." }
+                body {
+                    a .skip href="#main" { "Skip to content" }
+                    header .top {
+                        div .inner {
+                            a .brand href="/" {
+                                span .mark aria-hidden="true" {}
+                                span { "mvb" }
+                                span .network title=(about) { (network) }
+                            }
+                            (top)
+                        }
+                    }
+                    main #main tabindex="-1" { (main) }
+                    footer {
+                        div .inner {
+                            (bottom)
+                            @if *live == Live::Yes {
+                                span #live role="status" { "Live updates need JavaScript; reload to see more." }
+                            }
                         }
                     }
                 }

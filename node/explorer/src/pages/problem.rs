@@ -30,7 +30,7 @@ pub fn problem(node: &NodeHandle, problem: &Problem) -> Reply {
 }
 
 /// A message as a sentence.
-fn sentence(message: &str) -> String {
+pub fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     let end = if message.ends_with(['.', '?', '!']) {

@@ -1,4 +1,5 @@
-//! The picture of the fork tree: a column a height, a row a branch, the active chain on top.
+//! The picture of a fork tree: a column a height, a row a branch, the active chain on top. What
+//! is said of a block is whoever's tree it is.
 
 use super::layout::short;
 use crate::forks::{Claim, ForkTree, TreeBlock};
@@ -12,8 +13,50 @@ const BOX: (i64, i64) = (104, 40);
 const TOP: i64 = 34;
 const LEFT: i64 = 16;
 
+/// What is said of a block.
+pub struct Label {
+    /// How it is drawn: `active`, `rival`, `orphaned` or `outdone`.
+    pub fate: &'static str,
+    /// A second line in its box.
+    pub more: String,
+    /// What stands below the box.
+    pub below: String,
+    /// All of it in words.
+    pub about: String,
+    /// Where it leads.
+    pub href: Option<String>,
+}
+
+/// The picture of what a node sees.
+pub fn of_node(tree: &ForkTree) -> Markup {
+    draw(tree, &|block| {
+        let fate = match block.fate {
+            _ if block.lane == 0 => "active",
+            Fate::Active | Fate::Orphaned => "orphaned",
+            Fate::Outdone => "outdone",
+        };
+        let mut about = format!("block {}, {fate}", block.height);
+        if let Some((payments, _)) = block.body {
+            about += &format!(", {}", words::count(payments, "payment"));
+        }
+        let more = match (block.found_here, block.peers) {
+            (true, 0) => "found here".to_owned(),
+            (true, peers) => format!("here, {}", words::count(peers, "peer")),
+            (false, 0) => String::new(),
+            (false, peers) => words::count(peers, "peer"),
+        };
+        Label {
+            fate,
+            more,
+            below: String::new(),
+            about,
+            href: Some(format!("/blocks/{}", block.id)),
+        }
+    })
+}
+
 /// The picture, in a frame that scrolls.
-pub fn draw(tree: &ForkTree) -> Markup {
+pub fn draw(tree: &ForkTree, label: &dyn Fn(&TreeBlock) -> Label) -> Markup {
     let last = tree.blocks.iter().map(|block| block.height.0).max();
     let last = last.unwrap_or(tree.tip.height.0).max(tree.from.0);
     let columns = (last - tree.from.0) as i64 + 1 + i64::from(!tree.claims.is_empty());
@@ -42,7 +85,7 @@ pub fn draw(tree: &ForkTree) -> Markup {
                     text .small x=(LEFT) y=(TOP + BOX.1 / 2 + 4) { "genesis" }
                 }
                 @for block in &tree.blocks { (edge(tree, block)) }
-                @for block in &tree.blocks { (node(tree, block)) }
+                @for block in &tree.blocks { (node(tree, block, &label(block))) }
                 @for (row, claim) in tree.claims.iter().enumerate() {
                     (claimed(claim, columns - 1, row as i64))
                 }
@@ -74,32 +117,30 @@ fn edge(tree: &ForkTree, block: &TreeBlock) -> Markup {
     }
 }
 
-fn node(tree: &ForkTree, block: &TreeBlock) -> Markup {
+fn node(tree: &ForkTree, block: &TreeBlock, label: &Label) -> Markup {
+    let Label {
+        fate,
+        more,
+        below,
+        about,
+        href,
+    } = label;
     let (x, y) = place(tree, block);
-    let fate = match block.fate {
-        _ if block.lane == 0 => "active",
-        Fate::Active | Fate::Orphaned => "orphaned",
-        Fate::Outdone => "outdone",
-    };
     let tip = if block.id == tree.tip.id { " tip" } else { "" };
-    let mut about = format!("block {}, {fate}", block.height);
-    if let Some((payments, _)) = block.body {
-        about += &format!(", {}", words::count(payments, "payment"));
-    }
-    let more = match (block.found_here, block.peers) {
-        (true, 0) => "found here".to_owned(),
-        (true, peers) => format!("here, {}", words::count(peers, "peer")),
-        (false, 0) => String::new(),
-        (false, peers) => words::count(peers, "peer"),
+    let class = format!("{fate}{tip}");
+    let drawn = html! {
+        // It names the link too; what is seen comes first, so that it can be said to a
+        // machine that listens.
+        title { (format!("{:.10} {more} {below} {about}", block.id)) }
+        rect x=(x) y=(y) width=(BOX.0) height=(BOX.1) rx="8" {}
+        text x=(x + 10) y=(y + if more.is_empty() { 25 } else { 17 }) { (format!("{:.10}", block.id)) }
+        @if !more.is_empty() { text .small x=(x + 10) y=(y + 32) { (more) } }
+        @if !below.is_empty() { text .small .below x=(x + 2) y=(y + BOX.1 + 14) { (below) } }
     };
     html! {
-        a class=(format!("{fate}{tip}")) href={ "/blocks/" (block.id) } {
-            // It names the link too; what is seen comes first, so that it can be said to a
-            // machine that listens.
-            title { (format!("{:.10} {more} {about}", block.id)) }
-            rect x=(x) y=(y) width=(BOX.0) height=(BOX.1) rx="8" {}
-            text x=(x + 10) y=(y + if more.is_empty() { 25 } else { 17 }) { (format!("{:.10}", block.id)) }
-            @if !more.is_empty() { text .small x=(x + 10) y=(y + 32) { (more) } }
+        @match href {
+            Some(href) => a class=(class) href=(href) { (drawn) },
+            None => g class=(class) { (drawn) },
         }
     }
 }

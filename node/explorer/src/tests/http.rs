@@ -68,7 +68,7 @@ async fn every_answer_forbids_what_pages_have_no_need_of() {
         for header in [
             "content-security-policy: default-src 'none'",
             "x-content-type-options: nosniff",
-            "referrer-policy: no-referrer",
+            "referrer-policy: same-origin",
             "cross-origin-resource-policy: same-origin",
             "cache-control: no-store",
         ] {
