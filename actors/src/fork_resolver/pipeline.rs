@@ -8,6 +8,7 @@
 //! another. A session reads its answers to the end whatever others do, so that what is on its
 //! way is never taken for the next answer.
 
+mod coming;
 mod in_flight;
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     session::Session,
     upcoming::{Position, Upcoming},
 };
+use coming::{Coming, beside};
 use in_flight::InFlight;
 use mvb_protocol::{
     hash::BlockId,
@@ -109,6 +111,7 @@ impl Pipeline<'_> {
         progressed: &Cell<bool>,
     ) -> Result<Box<Candidate>, SessionError> {
         let mut most = MAX_BLOCKS_REQUEST;
+        let mut coming = None;
         loop {
             // Others may connect for long, and what they have connected is not to be fetched.
             self.advance(upcoming, progressed);
@@ -120,19 +123,24 @@ impl Pipeline<'_> {
                 (upcoming.is_complete || upcoming.len() >= MAX_HEADERS).then(|| upcoming.to_fetch())
             };
             let Some(wanted) = wanted else {
-                candidate = self.fetch_headers(session, candidate, upcoming).await?;
+                let fetched = self.fetch_headers(session, candidate, upcoming);
+                candidate = beside(&mut coming, |done| self.put(done), fetched).await?;
                 continue;
             };
             let batch =
                 self.bodies(|bodies| bodies.take(self.giver, &wanted, most, Instant::now()));
             if batch.is_empty() {
+                if let Some(mut last) = coming.take() {
+                    last.verified().await;
+                    self.put(last);
+                    continue;
+                }
                 // Woken by what others do, or to take over what somebody is late with.
                 drop(timeout(PATIENCE / 4, self.shared.changed.notified()).await);
                 continue;
             }
             let began = Instant::now();
-            self.fetch_bodies(session, &batch).await?;
-            self.shared.bodies.borrow_mut().release(self.giver);
+            self.fetch_bodies(session, &batch, &mut coming).await?;
             most = next_request(batch.len(), began.elapsed());
         }
     }
@@ -194,11 +202,13 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Asks the peer for bodies and shares them as they come.
+    /// Asks the peer for bodies and shares them as they come. The last of them may still be
+    /// verified when this returns; until they are shared they count as fetched by this session.
     async fn fetch_bodies(
         &self,
         session: &mut Session,
         batch: &[(Height, BlockId)],
+        coming: &mut Option<Coming>,
     ) -> Result<(), SessionError> {
         let ids = batch.iter().map(|(_, id)| *id).collect();
         session.ask_blocks(ids).await?;
@@ -209,7 +219,8 @@ impl Pipeline<'_> {
             let mut bytes = 0;
             let began = Instant::now();
             while frames.len() < rest.len() && bytes < DECODE_BYTES {
-                let frame = session.block_frame(&pace).await?;
+                let frame = session.block_frame(&pace);
+                let frame = beside(coming, |done| self.put(done), frame).await?;
                 bytes += frame.len();
                 frames.push(frame);
                 if began.elapsed() >= BATCH_TIME {
@@ -219,16 +230,32 @@ impl Pipeline<'_> {
             let (now, later) = rest.split_at(frames.len());
             rest = later;
             let asked = now.iter().map(|(_, id)| *id).collect();
-            let blocks = decode(self.shared, frames, asked).await?;
-            self.bodies(|bodies| {
-                for ((height, id), block) in now.iter().zip(blocks) {
-                    let giver = self.giver.clone();
-                    bodies.put(*height, *id, Body { block, giver });
-                }
-            });
-            self.shared.changed.notify_waiters();
+            let decoded = decode(self.shared, frames, asked);
+            let blocks = beside(coming, |done| self.put(done), decoded).await?;
+            if let Some(mut before) = coming.take() {
+                before.verified().await;
+                self.put(before);
+            }
+            *coming = Some(Coming::begin(&self.shared.env, now, blocks));
+        }
+        // A lone body is judged at once instead.
+        if batch.len() == 1
+            && let Some(lone) = coming.take()
+        {
+            self.put(lone);
         }
         Ok(())
+    }
+
+    /// Shares bodies.
+    fn put(&self, done: Coming) {
+        self.bodies(|bodies| {
+            for ((height, id), block) in done.keys.into_iter().zip(done.blocks) {
+                let giver = self.giver.clone();
+                bodies.put(height, id, Body { block, giver });
+            }
+        });
+        self.shared.changed.notify_waiters();
     }
 
     /// Connects what has come, in order. Returns whether the whole branch was adopted.
