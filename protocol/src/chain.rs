@@ -5,6 +5,7 @@ use crate::{
     address::Address,
     amount::Amount,
     block::{Block, Header},
+    codec,
     hash::{BlockId, GenesisId, TxId},
     mutant,
     numbers::{Height, Sequence},
@@ -167,6 +168,12 @@ pub trait ChainSnapshot {
 
     /// Any stored block, on the active chain or not.
     fn block(&self, id: &BlockId) -> Result<Option<Block>, StoreError>;
+
+    /// Any stored block as it was encoded, for whoever passes it on and leaves it to the
+    /// receiver, who cannot do without, to see what it is.
+    fn encoded_block(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.block(id)?.map(|block| codec::encode(&block)))
+    }
 
     /// The id at a height of the active chain; at 0 it is genesis'.
     fn active_id(&self, height: Height) -> Result<Option<BlockId>, StoreError>;

@@ -37,6 +37,11 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec(value).expect("writing plain data to memory cannot fail")
 }
 
+/// Appends the one encoding of a value.
+pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
+    rmp_serde::encode::write(bytes, value).expect("writing plain data to memory cannot fail");
+}
+
 /// Reads a value from its one encoding.
 ///
 /// # Errors
@@ -48,7 +53,8 @@ pub fn decode<T: Serialize + for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(MAX_DEPTH);
     let value = T::deserialize(&mut deserializer).map_err(malformed)?;
-    let again = encode(&value);
+    let mut again = Vec::with_capacity(bytes.len());
+    encode_into(&value, &mut again);
     if again != bytes {
         return Err(CodecError::NotCanonical {
             got: bytes.len(),

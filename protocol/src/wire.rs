@@ -529,6 +529,14 @@ impl Response {
         }
     }
 
+    /// The frame's payload of a block that has been encoded already.
+    pub fn encoded_block_frame(encoded: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1 + encoded.len());
+        bytes.push(MessageType::Block as u8);
+        bytes.extend_from_slice(encoded);
+        bytes
+    }
+
     /// Reads a frame's payload of a chain with these parameters.
     ///
     /// # Errors

@@ -333,11 +333,11 @@ fn block_frames(
     let mut frames = Vec::new();
     let mut count = 0;
     for id in ids {
-        let response = match chain.block(id)? {
-            Some(block) => Response::Block(Box::new(block)),
-            None => Response::NotFound(*id),
+        let frame = match chain.encoded_block(id)? {
+            Some(encoded) => Response::encoded_block_frame(&encoded),
+            None => Response::NotFound(*id).to_frame(),
         };
-        put_frame(&mut frames, &response.to_frame());
+        put_frame(&mut frames, &frame);
         count += 1;
         if frames.len() >= PIECE_BYTES {
             break;

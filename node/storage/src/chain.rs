@@ -12,7 +12,6 @@ use mvb_protocol::{
         Account, ChainBlock, ChainSnapshot, ChangeSet, HistoryEntry, StoreError, StoredHeader, Tip,
         TxLocation, history,
     },
-    codec,
     hash::{BlockId, TxId},
     mutant,
     numbers::Height,
@@ -75,7 +74,7 @@ fn records(changes: &ChangeSet) -> Batch {
             }
             batch.delete(Table::Accounts, address.0);
         } else {
-            batch.put(Table::Accounts, address.0, codec::encode(account));
+            batch.put_record(Table::Accounts, address.0, account);
         }
     }
     schema::put_tip(&mut batch, &changes.tip);
@@ -88,22 +87,15 @@ fn connect(batch: &mut Batch, block: &ChainBlock) {
         header,
         work: block.work,
     };
-    batch.put(Table::Headers, block.id.0, codec::encode(&stored));
-    batch.put(Table::Blocks, block.id.0, codec::encode(&*block.block));
-    batch.put(
-        Table::Active,
-        schema::height_key(header.height),
-        codec::encode(&block.id),
-    );
+    batch.put_record(Table::Headers, block.id.0, &stored);
+    batch.put_record(Table::Blocks, block.id.0, &*block.block);
+    batch.put_record(Table::Active, schema::height_key(header.height), &block.id);
     for (id, location) in transactions(block) {
-        batch.put(Table::Transactions, id.0, codec::encode(&location));
+        batch.put_record(Table::Transactions, id.0, &location);
     }
     for (address, entry) in history(&block.block) {
-        batch.put(
-            Table::History,
-            schema::history_key(&address, entry.location),
-            codec::encode(&entry.kind),
-        );
+        let key = schema::history_key(&address, entry.location);
+        batch.put_record(Table::History, key, &entry.kind);
     }
 }
 
@@ -159,6 +151,10 @@ impl ChainSnapshot for Snapshot<'_> {
 
     fn block(&self, id: &BlockId) -> Result<Option<Block>, StoreError> {
         block(&*self.0, id)
+    }
+
+    fn encoded_block(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.get(Table::Blocks, &id.0)?.map(<[u8]>::to_vec))
     }
 
     fn active_id(&self, height: Height) -> Result<Option<BlockId>, StoreError> {

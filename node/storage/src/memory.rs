@@ -104,7 +104,7 @@ impl MemoryStore {
         self.write(&|_| {
             let mut batch = Batch::default();
             match value {
-                Some(value) => batch.put(table, key, value.to_vec()),
+                Some(value) => batch.put(table, key, value),
                 None => batch.delete(table, key),
             }
             Ok(batch)

@@ -32,15 +32,11 @@ const HISTORY_KEY_BYTES: usize = HASH_BYTES + 8 + 4;
 pub(crate) fn genesis_records(params: &ChainParams) -> Batch {
     let genesis = params.genesis_id();
     let mut batch = Batch::default();
-    batch.put(Table::Meta, SCHEMA, codec::encode(&SCHEMA_VERSION));
-    batch.put(Table::Meta, PARAMS, codec::encode(params));
+    batch.put_record(Table::Meta, SCHEMA, &SCHEMA_VERSION);
+    batch.put_record(Table::Meta, PARAMS, params);
     put_tip(&mut batch, &Tip::genesis(genesis));
     let genesis_id = BlockId::from(genesis);
-    batch.put(
-        Table::Active,
-        height_key(Height(0)),
-        codec::encode(&genesis_id),
-    );
+    batch.put_record(Table::Active, height_key(Height(0)), &genesis_id);
     batch
 }
 
@@ -72,7 +68,7 @@ pub(crate) fn tip(tables: &dyn Read) -> Result<Tip, StoreError> {
 
 /// Sets the tip of the active chain.
 pub(crate) fn put_tip(batch: &mut Batch, tip: &Tip) {
-    batch.put(Table::Meta, TIP, codec::encode(tip));
+    batch.put_record(Table::Meta, TIP, tip);
 }
 
 /// Reads and decodes the record of a key; `name` says in an error what it is.

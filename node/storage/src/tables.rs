@@ -4,8 +4,9 @@
 //! A store hands out consistent [`Read`] views and applies one [`Batch`] at a time, whole or
 //! not at all. Nothing here knows what the bytes mean.
 
-use mvb_protocol::chain::StoreError;
-use std::{collections::BTreeMap, ops::ControlFlow};
+use mvb_protocol::{chain::StoreError, codec};
+use serde::Serialize;
+use std::ops::{ControlFlow, Range};
 
 /// The longest key a table takes; LMDB's limit, which the in-memory twin enforces too.
 pub(crate) const MAX_KEY_BYTES: usize = 511;
@@ -72,25 +73,89 @@ pub(crate) trait Read {
 /// key order, which is the order in which a B-tree takes them fastest.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    /// Keys and values, one after the other: a batch has tens of thousands, and an allocation
+    /// for each would take longer than the rest.
+    bytes: Vec<u8>,
+    changes: Vec<Change>,
+}
+
+#[derive(Debug)]
+struct Change {
+    table: Table,
+    /// The key's beginning as a number, by which nearly all keys are told apart.
+    prefix: u64,
+    key: Range<usize>,
+    value: Option<Range<usize>>,
 }
 
 impl Batch {
     /// Sets a key's value.
-    pub(crate) fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: Vec<u8>) {
-        self.changes.insert((table, key.into()), Some(value));
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: &[u8]) {
+        let key = self.keep(key.as_ref());
+        let value = self.keep(value);
+        self.push(table, key, Some(value));
+    }
+
+    /// Sets a key's value to a record's encoding.
+    pub(crate) fn put_record<T: Serialize>(
+        &mut self,
+        table: Table,
+        key: impl AsRef<[u8]>,
+        record: &T,
+    ) {
+        let key = self.keep(key.as_ref());
+        let from = self.bytes.len();
+        codec::encode_into(record, &mut self.bytes);
+        self.push(table, key, Some(from..self.bytes.len()));
     }
 
     /// Removes a key, whether it is there or not.
-    pub(crate) fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.changes.insert((table, key.into()), None);
+    pub(crate) fn delete(&mut self, table: Table, key: impl AsRef<[u8]>) {
+        let key = self.keep(key.as_ref());
+        self.push(table, key, None);
     }
 
     /// The changes in key order; no value means: remove the key.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
-        self.changes
-            .iter()
-            .map(|((table, key), value)| (*table, key.as_slice(), value.as_deref()))
+        let key = |change: &Change| &self.bytes[change.key.clone()];
+        let mut sorted: Vec<&Change> = self.changes.iter().collect();
+        // Stable, so that the last word on a key comes last.
+        sorted.sort_by(|a, b| {
+            let by_prefix = (a.table, a.prefix).cmp(&(b.table, b.prefix));
+            by_prefix.then_with(|| key(a).cmp(key(b)))
+        });
+        let mut sorted = sorted.into_iter().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let change = sorted.next()?;
+                let is_overruled = sorted
+                    .peek()
+                    .is_some_and(|next| next.table == change.table && key(next) == key(change));
+                if !is_overruled {
+                    let value = change.value.clone().map(|value| &self.bytes[value]);
+                    return Some((change.table, key(change), value));
+                }
+            }
+        })
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        from..self.bytes.len()
+    }
+
+    fn push(&mut self, table: Table, key: Range<usize>, value: Option<Range<usize>>) {
+        let mut prefix = [0; 8];
+        let known = key.len().min(prefix.len());
+        prefix[..known].copy_from_slice(&self.bytes[key.start..key.start + known]);
+        self.changes.push(Change {
+            table,
+            prefix: u64::from_be_bytes(prefix),
+            key,
+            value,
+        });
     }
 }
 
@@ -124,7 +189,7 @@ mod tests {
         tables.write(&|_| {
             let mut batch = Batch::default();
             for (key, value) in entries {
-                batch.put(Table::History, *key, value.as_bytes().to_vec());
+                batch.put(Table::History, *key, value.as_bytes());
             }
             Ok(batch)
         })
@@ -184,11 +249,11 @@ mod tests {
         on_both(|tables| {
             let plan: Plan<'_> = &|_| {
                 let mut batch = Batch::default();
-                batch.put(Table::History, *b"x", vec![1]);
+                batch.put(Table::History, *b"x", &[1]);
                 batch.delete(Table::History, *b"x");
                 batch.delete(Table::History, *b"y");
                 batch.delete(Table::History, [7; 600]);
-                batch.put(Table::History, *b"y", vec![2]);
+                batch.put(Table::History, *b"y", &[2]);
                 Ok(batch)
             };
             tables.write(plan).unwrap();

@@ -1,6 +1,7 @@
 //! Those who pay each other on a generated chain. First one of them, who gets the first reward,
-//! gives everybody something; then they pay in turns, each time somebody else. A payment follows
-//! from its number alone, so that they can be signed in any order.
+//! gives everybody something; then they pay in turns, each time somebody else, and at times the
+//! one who gave, who so has a history of a twentieth of all payments. A payment follows from its
+//! number alone, so that they can be signed in any order.
 
 use mvb_protocol::{
     address::Address,
@@ -17,6 +18,9 @@ const MOST: u64 = 10_000;
 
 /// About how many payments each makes, when there are fewer than the most.
 const PAYMENTS_EACH: u64 = 100;
+
+/// Of so many payments one goes to the giver.
+const TO_GIVER: u64 = 20;
 
 /// What each is given.
 const GIVEN: u64 = 900_000_000;
@@ -68,7 +72,10 @@ impl People {
             None => (0, number + 1, GIVEN, number),
             Some(turn) => {
                 let (round, from) = (turn / self.count(), turn % self.count());
-                let to = (from + 1 + round % gifts) % self.count();
+                let to = match turn % TO_GIVER {
+                    7 if from != 0 => 0,
+                    _ => (from + 1 + round % gifts) % self.count(),
+                };
                 // Amounts differ as those of people do.
                 let amount = 1_000_000 + turn.wrapping_mul(2_654_435_761) % 1_000_003;
                 let before = if from == 0 { gifts } else { 0 };
