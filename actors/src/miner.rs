@@ -108,7 +108,10 @@ pub struct Miner {
 #[derive(Default)]
 struct Rate {
     hashes: u64,
-    per_second: f64,
+    /// Hashes, and the seconds inside searches that they took: the latest fully, older ones the
+    /// less the older they are. Each second counts by itself, so a short first one, in which the
+    /// threads only woke up, does not stand for the next ten.
+    lately: (f64, f64),
     /// When the search at hand began, or was last counted.
     since: Option<Instant>,
     /// Time inside searches that has not been counted yet.
@@ -118,6 +121,9 @@ struct Rate {
 impl Rate {
     /// The least time inside searches from which a rate follows.
     const LEAST: Duration = Duration::from_millis(100);
+
+    /// What a second weighs after another one.
+    const KEPT: f64 = 0.7;
 
     /// A search has begun, or goes on with another job.
     fn search_began(&mut self, now: Instant) {
@@ -139,16 +145,13 @@ impl Rate {
         }
         if self.searched >= Self::LEAST {
             let seconds = std::mem::take(&mut self.searched).as_secs_f64();
-            let last = hashes.saturating_sub(self.hashes) as f64 / seconds;
+            let last = hashes.saturating_sub(self.hashes) as f64;
             self.hashes = hashes;
-            let weight = if self.per_second == 0.0 {
-                1.0
-            } else {
-                0.3 * seconds.min(1.0)
-            };
-            self.per_second += weight * (last - self.per_second);
+            let kept = Self::KEPT.powf(seconds);
+            self.lately = (self.lately.0 * kept + last, self.lately.1 * kept + seconds);
         }
-        self.per_second
+        let (hashes, seconds) = self.lately;
+        if seconds > 0.0 { hashes / seconds } else { 0.0 }
     }
 }
 

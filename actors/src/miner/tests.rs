@@ -532,3 +532,14 @@ async fn the_hash_rate_counts_the_time_inside_searches_only() {
     }
     assert!((500.0..510.0).contains(&shown), "{shown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_first_moment_does_not_weigh_on_the_hash_rate_for_long() {
+    let mut rate = Rate::default();
+    let start = Instant::now();
+    let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+    rate.search_began(at(0.0));
+    assert!((rate.tick(10, at(0.1)) - 100.0).abs() < 1e-6);
+    let shown = rate.tick(1_010, at(1.1));
+    assert!((930.0..1_000.0).contains(&shown), "{shown}");
+}
