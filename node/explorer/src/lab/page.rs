@@ -246,10 +246,19 @@ fn told(told: &[Told]) -> Markup {
                 li {
                     @match one {
                         Told::Command(text) => code { "$ " (text) },
-                        Told::Fact(text) => (text),
+                        Told::Fact(text) => (words_and_commands(text)),
                     }
                 }
             }
+        }
+    }
+}
+
+/// What stands between backticks can be typed.
+fn words_and_commands(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

@@ -67,6 +67,7 @@ fn shown() -> Shown {
         told: vec![
             Told::Command("split 1 1".to_owned()),
             Told::Fact("<script>alert(1)</script>".to_owned()),
+            Told::Fact("`wait 3`, then `heal`".to_owned()),
         ],
         busy: Some("wait 3".to_owned()),
     }
@@ -196,7 +197,8 @@ async fn the_page_shows_the_fork_who_is_where_and_its_forms_without_a_script() {
         "m2 wallet",
         "by m1, 1 paid",
         "The network is split",
-        "wait 3",
+        "At work: <code>wait 3</code>",
+        "<code>wait 3</code>, then <code>heal</code>",
         "&lt;script&gt;alert(1)",
         "action=\"/do\" method=\"post\"",
         TOKEN,

@@ -25,7 +25,8 @@ pub fn forks(request: &Request) -> Result<Reply, Problem> {
     let tree = forks::tree(&*chain, &now)?;
     let main = html! {
         (heading("Fork tree", html! {
-            "The last " (forks::HEIGHTS) " heights, and every branch that this node has seen since it started. "
+            "The last " (forks::HEIGHTS) " heights, and every branch that this node has seen since it started; "
+            "one that was seen before is not kept. "
             "The chain with the most work is active; at equal work the smaller id wins."
         }))
         div #tree data-live {
