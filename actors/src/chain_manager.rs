@@ -272,7 +272,12 @@ impl ChainManager {
                 "{error}; no more blocks can be stored, the chain is stored up to block {height}"
             ),
         };
-        self.env.view.fatal.send_replace(Some(reason));
+        // The first failure is the one to tell: LMDB calls all that follow it MDB_PANIC.
+        self.env.view.fatal.send_if_modified(|fatal| {
+            let is_first = fatal.is_none();
+            fatal.get_or_insert(reason);
+            is_first
+        });
     }
 
     fn announce(&mut self, changes: &ChangeSet, found_here: &[BlockId]) {

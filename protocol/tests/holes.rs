@@ -13,7 +13,7 @@ use mvb_protocol::{
     amount::{Amount, MAX_SUPPLY},
     block::Block,
     codec::{decode, encode},
-    hash::{BlockId, GenesisId},
+    hash::{BlockId, GenesisId, Wid},
     keys::{Curve, KeyError, SecretKey, Signature},
     ledger::LedgerError,
     numbers::{Sequence, Timestamp},
@@ -214,6 +214,12 @@ mod theft_and_inflation {
         let cold = judge(&|_| false);
         assert!(cold.is_err());
         assert_eq!(judge(&warm), cold);
+        // Only the very same signed bytes and signature stand for a verification.
+        let checked = CheckedBlock::check(block.clone(), &chain.params).unwrap();
+        assert_eq!(checked.wids(), block.wids());
+        assert!(judge(&|wid: &_| checked.wids().contains(wid)).is_ok());
+        let id = Wid(block.transactions[0].id().0);
+        assert_eq!(judge(&|wid: &_| *wid == id), cold);
     }
 
     /// Hole 6, seen from the block: other signature bytes are another body, not another verdict
@@ -551,6 +557,18 @@ mod block_rules {
             matches!(refused, BlockError::TooLarge { most: 1_024, .. }),
             "{refused}"
         );
+        // To the byte.
+        let size = chain.mine(pay(5), BOB).size();
+        for (max_block_bytes, is_taken) in [(size, true), (size - 1, false)] {
+            let params = ChainParams {
+                max_block_bytes: max_block_bytes as u32,
+                ..chain.params.clone()
+            };
+            let mut chain = rich_alice(params);
+            let pay = |i| signed(&chain, |p| p.sequence = Sequence(i));
+            let five = (0..5).map(pay).collect();
+            assert_eq!(submit(&mut chain, five).is_ok(), is_taken);
+        }
     }
 
     /// Hole 18: the cost of verifying.

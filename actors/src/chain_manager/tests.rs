@@ -310,6 +310,14 @@ async fn a_failing_store_announces_nothing_and_is_tried_again() {
             told.contains("the disk is full") && told.contains("up to block 0"),
             "{told}"
         );
+        // What follows from the first failure does not take its place in words.
+        let follows = StoreError::Io {
+            reason: "MDB_PANIC".to_owned(),
+        };
+        fixture.world.store.set_fault(Some(follows.clone()));
+        let refused = fixture.submit(&one.blocks[0]).await;
+        assert_eq!(refused, Err(ChainError::Store(follows)));
+        assert_eq!(fixture.world.env.view.fatal.borrow().as_ref(), Some(&told));
         fixture.world.store.set_fault(None);
         assert_eq!(fixture.submit(&one.blocks[0]).await, Ok(one.tip()));
     })
