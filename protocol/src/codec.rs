@@ -10,7 +10,8 @@ use std::{fmt, marker::PhantomData};
 /// How deeply values may be nested.
 pub const MAX_DEPTH: usize = 16;
 
-/// The longest reason in characters: the decoder's own may quote the whole input.
+/// The longest reason in characters: the decoder's own may quote the whole input. What a terminal
+/// would obey is replaced in it.
 const MAX_REASON: usize = 160;
 
 /// Why bytes are not a value.
@@ -47,8 +48,15 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
 /// # Errors
 /// When the bytes are malformed, nested too deeply, too long, or not the one encoding.
 pub fn decode<T: Serialize + for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CodecError> {
-    let malformed = |error: rmp_serde::decode::Error| CodecError::Malformed {
-        reason: error.to_string().chars().take(MAX_REASON).collect(),
+    let shown = |c: char| match c.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    };
+    let malformed = |error: rmp_serde::decode::Error| {
+        let reason = error.to_string();
+        CodecError::Malformed {
+            reason: reason.chars().map(shown).take(MAX_REASON).collect(),
+        }
     };
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(MAX_DEPTH);

@@ -10,7 +10,7 @@ use mvb_protocol::{
     address::Address,
     amount::{Amount, MAX_SUPPLY},
     block::Block,
-    chain::{Account, ChainSnapshot, StoreError, Tip},
+    chain::{Account, ChainSnapshot, HistoryKind, StoreError, Tip},
     codec::{CodecError, decode},
     hash::BlockId,
     keys::{Curve, PublicKey, SecretKey},
@@ -354,6 +354,16 @@ fn a_decode_error_does_not_quote_the_whole_input() {
         "the decoder no longer quotes: {reason}"
     );
     assert!(reason.len() <= 4 * 160, "{} bytes", reason.len());
+}
+
+/// A damaged store named a kind of history that a terminal would have obeyed.
+#[test]
+fn a_decode_error_shows_no_control_characters() {
+    let Err(CodecError::Malformed { reason }) = decode::<HistoryKind>(b"\xa6a\x1b[31m") else {
+        panic!("a kind of history that there is not was accepted");
+    };
+    assert!(reason.contains("a\u{fffd}[31m"), "{reason:?}");
+    assert!(!reason.chars().any(char::is_control), "{reason:?}");
 }
 
 #[test]
