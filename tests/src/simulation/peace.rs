@@ -43,8 +43,11 @@ impl Run {
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
         let (start, from) = (self.cluster.elapsed(), best_of(&self.tips()?));
         let before = self.turns();
-        // The smallest blocks hold little more than one payment.
-        let blocks = SETTLING_BLOCKS + without(|| self.waiting())?.len() as u64;
+        // The smallest blocks hold little more than one payment, and a mempool may hold many that
+        // no honest wallet sent.
+        let most_ready = self.ready().into_iter().map(|(_, ready)| ready).max();
+        let payments = without(|| self.waiting())?.len() + most_ready.unwrap_or(0);
+        let blocks = SETTLING_BLOCKS + payments as u64;
         self.cluster.set_mining(true);
         loop {
             let waiting = without(|| self.waiting())?;

@@ -290,6 +290,8 @@ impl Profile {
                 self.reused = [0.0, 0.1][random.below(2) as usize];
                 self.shared_key = random.below(2) == 0;
                 self.config.mempool_bytes = [1_500, 6_000][random.below(2) as usize];
+                // So few bytes cannot hold what a reorg takes back; the wallets remember it.
+                self.wallets_end = false;
                 params.max_block_bytes = [1_024, 1 << 20][random.below(2) as usize];
                 if random.below(3) == 0 {
                     params.block_reward = Amount::from_units(MAX_SUPPLY.units() / 20);
