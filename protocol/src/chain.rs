@@ -246,3 +246,64 @@ pub struct ChangeSet {
     /// The tip it ends at.
     pub tip: Tip,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        block::Reward,
+        hash::ContentRoot,
+        keys::{Curve, SecretKey},
+        numbers::Timestamp,
+        target::CompactTarget,
+        transaction::Payment,
+    };
+
+    #[test]
+    fn a_block_adds_a_line_to_the_history_of_each_who_takes_part() {
+        let secret = SecretKey::from_bytes(Curve::P256, &[1; 32]).unwrap();
+        let me = Address::of_key(secret.public_key().as_bytes());
+        let [other, miner] = [Address([2; 32]), Address([3; 32])];
+        let pay = |to| {
+            let payment = Payment {
+                genesis: GenesisId::default(),
+                to,
+                amount: Amount::from_units(1),
+                fee: Amount::ZERO,
+                sequence: Sequence(0),
+                timestamp: Timestamp(0),
+            };
+            payment.sign(&secret)
+        };
+        let block = Block {
+            header: Header {
+                previous: BlockId::default(),
+                content_root: ContentRoot::default(),
+                version: 1,
+                target: CompactTarget(0),
+                height: Height(7),
+                timestamp: Timestamp(0),
+                nonce: 0,
+            },
+            transactions: vec![pay(other), pay(me), pay(miner)],
+            reward: Reward {
+                to: miner,
+                amount: Amount::ZERO,
+                extra_nonce: 0,
+            },
+        };
+        let lines = history(&block).into_iter().map(|(address, entry)| {
+            assert_eq!(entry.location.height, block.header.height);
+            (address, entry.location.index, entry.kind)
+        });
+        let expected = [
+            (me, 0, HistoryKind::Sent),
+            (other, 0, HistoryKind::Received),
+            (me, 1, HistoryKind::SentToSelf),
+            (me, 2, HistoryKind::Sent),
+            (miner, 2, HistoryKind::Received),
+            (miner, 3, HistoryKind::Reward),
+        ];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+    }
+}

@@ -110,3 +110,30 @@ pub(crate) fn bounded_transactions<'de, D: Deserializer<'de>>(
 ) -> Result<Vec<Transaction>, D::Error> {
     bounded::<D, Transaction, { MAX_BLOCK_WEIGHT as usize }>(deserializer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::{Error, SeqDeserializer};
+
+    /// A list of so many numbers, which says how long it is or does not.
+    fn read(length: u8, says_its_length: bool) -> Result<Vec<u8>, String> {
+        let numbers = (0..length).filter(|_| true);
+        let result = match says_its_length {
+            true => bounded::<_, u8, 3>(SeqDeserializer::<_, Error>::new(0..length)),
+            false => bounded::<_, u8, 3>(SeqDeserializer::<_, Error>::new(numbers)),
+        };
+        result.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_list_of_the_most_elements_is_read_and_a_longer_one_refused() {
+        for says_its_length in [true, false] {
+            assert_eq!(read(3, says_its_length), Ok(vec![0, 1, 2]));
+            assert_eq!(
+                read(4, says_its_length),
+                Err("invalid length 4, expected at most 3 elements".to_owned())
+            );
+        }
+    }
+}

@@ -208,4 +208,15 @@ mod tests {
         assert_eq!(Target(U256::MAX).work().0, U256::one());
         assert_eq!(Target(U256::one()).work().0, U256::MAX);
     }
+
+    #[test]
+    fn work_beyond_64_bits_is_the_same_number_as_a_float() {
+        for (number, float) in [
+            (U256::from(3) << 63, 3.0 * 2f64.powi(63)),
+            (U256::from(5) << 190, 5.0 * 2f64.powi(190)),
+            (U256::MAX, 2f64.powi(256)),
+        ] {
+            assert_eq!(Work(number).as_f64(), float);
+        }
+    }
 }

@@ -588,3 +588,6 @@ pub fn max_response_bytes(params: &ChainParams) -> usize {
     let block = params.max_block_bytes as usize + params.max_block_bytes as usize / 4 + 1_024;
     block.max(MAX_HEADERS * 98 + 64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use mvb_protocol::{
     amount::{Amount, MAX_SUPPLY},
     block::Block,
     chain::{Account, ChainSnapshot, HistoryKind, StoreError, Tip},
-    codec::{CodecError, decode},
+    codec::{CodecError, decode, encode},
     hash::BlockId,
     keys::{Curve, PublicKey, SecretKey},
     ledger::{Ledger, LedgerError},
@@ -340,6 +340,16 @@ fn a_locator_is_short_and_finds_the_last_common_block() {
         fork_point(&chain, &[BlockId([9; 32]); 64]).unwrap(),
         Height(0)
     );
+}
+
+/// A store that does not keep blocks encoded gives what [`encode`] makes of them.
+#[test]
+fn a_stored_block_is_passed_on_as_it_is_encoded() {
+    let chain = chain_of(1, params());
+    let id = chain.end().tip().id;
+    let block = chain.block(&id).unwrap().unwrap();
+    assert_eq!(chain.encoded_block(&id), Ok(Some(encode(&block))));
+    assert_eq!(chain.encoded_block(&BlockId([9; 32])), Ok(None));
 }
 
 #[test]

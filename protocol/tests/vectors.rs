@@ -88,7 +88,7 @@ fn keys_and_signatures_are_as_frozen() {
         let message = bytes(case, "message");
         assert_eq!(secret.public_key(), key);
         assert_eq!(secret.sign(&message), signature);
-        assert_eq!(key.curve(), curve);
+        assert_eq!((secret.curve(), key.curve()), (curve, curve));
         key.verify(&message, &signature).unwrap();
         assert_eq!(
             Address::of_key(key.as_bytes()).to_string(),
