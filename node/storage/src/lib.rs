@@ -2,13 +2,14 @@
 //! look-up.
 //!
 //! The schema and all indices are written once, above ordered tables (`tables`, `schema`,
-//! `chain`). [`LmdbStore`] keeps them on disk, [`MemoryStore`] is its twin for simulations;
+//! `history`, `chain`). [`LmdbStore`] keeps them on disk, [`MemoryStore`] is its twin for simulations;
 //! both pass one conformance suite. This crate decides no rule of the ledger and keeps no
 //! payments that are not in a block.
 
 mod chain;
 pub mod environment;
 mod file;
+mod history;
 mod lmdb;
 mod memory;
 mod open;

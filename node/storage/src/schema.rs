@@ -1,15 +1,14 @@
 //! How the chain is laid out in tables: the keys, the records, and the version of both.
 //! `chain` reads and writes through these functions, and nobody else knows a key's form.
 //!
-//! Records are canonical MessagePack. Whatever does not decode is [`StoreError::Damaged`]
+//! Records are canonical MessagePack, but for histories (see `history`). Whatever does not decode is [`StoreError::Damaged`]
 //! under the record's name, never a panic.
 
 use crate::tables::{Batch, Read, Table};
 use mvb_protocol::{
-    address::Address,
-    chain::{StoreError, Tip, TxLocation},
+    chain::{StoreError, Tip},
     codec,
-    hash::{BlockId, HASH_BYTES},
+    hash::BlockId,
     numbers::Height,
     params::ChainParams,
 };
@@ -17,16 +16,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
 /// The version of this layout. Another one is refused at open, never guessed at.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The key of the schema version in [`Table::Meta`].
 pub(crate) const SCHEMA: &[u8] = b"schema";
 
 const PARAMS: &[u8] = b"params";
 const TIP: &[u8] = b"tip";
-
-/// Bytes of a history key: address, height, index.
-const HISTORY_KEY_BYTES: usize = HASH_BYTES + 8 + 4;
 
 /// What a new store begins with: the version, the parameters, and genesis as the tip.
 pub(crate) fn genesis_records(params: &ChainParams) -> Batch {
@@ -109,67 +105,4 @@ pub(crate) fn height_key(height: Height) -> [u8; 8] {
 /// The height of a key.
 pub(crate) fn height_of(key: &[u8]) -> Option<Height> {
     Some(Height(u64::from_be_bytes(key.try_into().ok()?)))
-}
-
-/// The key of a history entry. Height and index are complemented, so that an address's
-/// entries stand together and the newest comes first.
-pub(crate) fn history_key(address: &Address, location: TxLocation) -> [u8; HISTORY_KEY_BYTES] {
-    let mut key = [0; HISTORY_KEY_BYTES];
-    key[..HASH_BYTES].copy_from_slice(&address.0);
-    key[HASH_BYTES..HASH_BYTES + 8].copy_from_slice(&(!location.height.0).to_be_bytes());
-    key[HASH_BYTES + 8..].copy_from_slice(&(!location.index).to_be_bytes());
-    key
-}
-
-/// Whose entry a history key names, and where it stands.
-pub(crate) fn history_of(key: &[u8]) -> Option<(Address, TxLocation)> {
-    let (address, location) = key.split_first_chunk::<HASH_BYTES>()?;
-    let (height, index) = location.split_first_chunk::<8>()?;
-    let location = TxLocation {
-        height: Height(!u64::from_be_bytes(*height)),
-        index: !u32::from_be_bytes(index.try_into().ok()?),
-    };
-    Some((Address(*address), location))
-}
-
-/// Where an address's history begins, or goes on after the entry at `before`.
-pub(crate) fn history_start(address: &Address, before: Option<TxLocation>) -> Vec<u8> {
-    match before {
-        None => address.0.to_vec(),
-        // One more byte makes the least key after the entry's own.
-        Some(location) => {
-            let mut key = history_key(address, location).to_vec();
-            key.push(0);
-            key
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(height: u64, index: u32) -> TxLocation {
-        TxLocation {
-            height: Height(height),
-            index,
-        }
-    }
-
-    #[test]
-    fn history_keys_put_the_newest_first_and_read_back() {
-        let address = Address([7; 32]);
-        let order = [at(300, 0), at(2, 9), at(2, 0), at(1, u32::MAX), at(1, 0)];
-        let keys: Vec<_> = order
-            .iter()
-            .map(|location| history_key(&address, *location))
-            .collect();
-        assert!(keys.is_sorted());
-        for (key, location) in keys.iter().zip(order) {
-            assert_eq!(history_of(key), Some((address, location)));
-            assert!(history_start(&address, Some(location)) > key.to_vec());
-        }
-        assert!(history_start(&address, None) < keys[0].to_vec());
-        assert_eq!(history_of(&keys[0][1..]), None);
-    }
 }

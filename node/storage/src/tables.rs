@@ -11,35 +11,47 @@ use std::ops::{ControlFlow, Range};
 /// The longest key a table takes; LMDB's limit, which the in-memory twin enforces too.
 pub(crate) const MAX_KEY_BYTES: usize = 511;
 
-/// The tables, in the order in which a batch writes them.
+/// The tables, in the order in which a batch writes them. What is kept by height is appended
+/// and fills its pages; what is kept by id or address stands anywhere, and nearly every entry
+/// costs a page of its own, so there is as little of it as look-ups permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     /// Schema version, parameters, tip.
     Meta,
-    /// Accounts by address; an absent one is the default.
+    /// Accounts by address, each with the end of its history; an absent one is the default.
     Accounts,
-    /// Headers with their chain's work, by block id, on the active chain or not.
-    Headers,
-    /// Whole blocks by id, on the active chain or not.
-    Blocks,
+    /// The heights of the active chain's blocks, by id.
+    Heights,
     /// The active chain's ids by height.
     Active,
+    /// The active chain's headers with their chain's work, by height.
+    Headers,
+    /// The active chain's blocks by height.
+    Blocks,
+    /// For each line that a block of the active chain adds to somebody's history the line
+    /// before it, by height.
+    History,
+    /// Every 64th line of an address, by address.
+    Marks,
     /// Where payments stand on the active chain, by id.
     Transactions,
-    /// Who took part in what on the active chain, by address, the newest first.
-    History,
+    /// Blocks that have left the active chain, by id.
+    Orphans,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub(crate) const ALL: [Table; 7] = [
+    pub(crate) const ALL: [Table; 10] = [
         Table::Meta,
         Table::Accounts,
+        Table::Heights,
+        Table::Active,
         Table::Headers,
         Table::Blocks,
-        Table::Active,
-        Table::Transactions,
         Table::History,
+        Table::Marks,
+        Table::Transactions,
+        Table::Orphans,
     ];
 
     /// Its name inside the store.
@@ -47,11 +59,14 @@ impl Table {
         match self {
             Table::Meta => "meta",
             Table::Accounts => "accounts",
+            Table::Heights => "heights",
+            Table::Active => "active",
             Table::Headers => "headers",
             Table::Blocks => "blocks",
-            Table::Active => "active",
-            Table::Transactions => "transactions",
             Table::History => "history",
+            Table::Marks => "marks",
+            Table::Transactions => "transactions",
+            Table::Orphans => "orphans",
         }
     }
 }
@@ -90,7 +105,6 @@ struct Change {
 
 impl Batch {
     /// Sets a key's value.
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: &[u8]) {
         let key = self.keep(key.as_ref());
         let value = self.keep(value);

@@ -10,7 +10,9 @@
 mod indices;
 
 use crate::{
-    chain, schema,
+    chain,
+    history::{AccountRecord, Accounts},
+    schema,
     tables::{Read, Table, Tables},
 };
 use indices::Indices;
@@ -24,7 +26,7 @@ use mvb_protocol::{
     params::ChainParams,
     validate::{CheckedBlock, HeaderChain, Parallel, ValidationError, verify_signatures},
 };
-use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{cmp::Ordering, ops::ControlFlow, sync::Arc};
 
 /// The most blocks whose signatures are verified together.
 const BATCH_BLOCKS: usize = 64;
@@ -116,7 +118,7 @@ pub(crate) fn verify(
     Ok(VerifyReport {
         height: tip.height,
         tip,
-        accounts: replay.accounts.0.len() as u64,
+        accounts: replay.accounts().count() as u64,
         payments: replay.indices.payments,
         difference,
     })
@@ -128,7 +130,8 @@ struct Replay<'a> {
     tables: Box<dyn Read + Send + 'a>,
     params: &'a ChainParams,
     headers: HeaderChain,
-    accounts: Accounts,
+    /// What follows from the blocks so far, above no store.
+    accounts: Accounts<'static>,
     indices: Indices,
 }
 
@@ -200,7 +203,8 @@ impl Replay<'_> {
             let height = headers.tip().height;
             let block =
                 block.or_else(|(id, error)| differs(format!("block {height}, {id}: {error}")))?;
-            let mut ledger = Ledger::new(&self.accounts);
+            let balances = Balances(&self.accounts);
+            let mut ledger = Ledger::new(&balances);
             ledger
                 .apply_block(&block, self.params)
                 .or_else(|error| match error {
@@ -209,10 +213,13 @@ impl Replay<'_> {
                         differs(format!("block {height}, {}: {error}", block.id()))
                     }
                 })?;
-            let changed = ledger.into_accounts();
-            self.accounts.update(changed);
+            for (address, account) in ledger.into_accounts() {
+                self.accounts.touch(&address)?.set(account);
+            }
             self.indices
-                .check_block(&*self.tables, block.block(), block.transaction_ids())?;
+                .check_payments(&*self.tables, block.block(), block.transaction_ids())?;
+            self.indices
+                .check_history(&*self.tables, &mut self.accounts, block.block())?;
             self.headers = headers;
         }
         Ok(bytes)
@@ -225,7 +232,7 @@ impl Replay<'_> {
         let Some(id) = chain::active_id(&*self.tables, height)? else {
             return differs(format!("the active chain has no block at height {height}"));
         };
-        let Some(block) = chain::block(&*self.tables, &id)? else {
+        let Some(block) = chain::block_at(&*self.tables, height)? else {
             return differs(format!("block {height}, {id}, is missing"));
         };
         let rule = |error| differs(format!("block {height}, {id}: {error}"));
@@ -243,21 +250,41 @@ impl Replay<'_> {
             header: block.header,
             work: tip.work,
         };
-        if chain::header(&*self.tables, &id)? != Some(expected) {
+        if chain::header_at(&*self.tables, height)? != Some(expected) {
             return differs(format!(
                 "the stored header of block {height}, {id}, is not its block's"
             ));
         }
+        match chain::height_of(&*self.tables, &id)? {
+            Some(found) if found == height => {}
+            Some(found) => {
+                return differs(format!(
+                    "block {id} is indexed at height {found}, expected at height {height}"
+                ));
+            }
+            None => {
+                return differs(format!(
+                    "block {id} is indexed nowhere, expected at height {height}"
+                ));
+            }
+        }
         CheckedBlock::check(Arc::new(block), self.params).or_else(rule)
+    }
+
+    /// The accounts that follow from the blocks. What they leave at the default is as if it had
+    /// never been.
+    fn accounts(&self) -> impl Iterator<Item = (&Address, &AccountRecord)> {
+        let touched = self.accounts.iter();
+        touched.filter(|(_, record)| **record != AccountRecord::default())
     }
 
     /// Both directions: every stored account follows from the blocks, and every account
     /// that follows is stored. Both stand in the order of their addresses.
     fn compare_accounts(&self) -> Result<(), Stop> {
-        let mut expected = self.accounts.0.iter();
+        let mut expected = self.accounts();
         let mut wrong = None;
         self.tables.scan(Table::Accounts, &[], &mut |key, value| {
-            let stored: Account = schema::decode(value, "an account")?;
+            let stored: AccountRecord = schema::decode(value, "an account")?;
             let next = expected.next();
             wrong = match next.map(|(address, account)| (address.0.as_slice().cmp(key), account)) {
                 Some((Ordering::Equal, account)) if *account == stored => None,
@@ -286,15 +313,21 @@ impl Replay<'_> {
     }
 }
 
-fn told(account: &Account) -> String {
-    format!("balance {}, sequence {}", account.balance, account.sequence)
+fn told(record: &AccountRecord) -> String {
+    let Account { balance, sequence } = record.account();
+    let (lines, last) = (record.lines, record.newest());
+    let last = last.map_or("none".to_owned(), |entry| {
+        let (at, kind) = (entry.location, entry.kind);
+        format!("{kind:?} at height {}, index {}", at.height, at.index)
+    });
+    format!("balance {balance}, sequence {sequence}, {lines} lines of history, the last {last}")
 }
 
-fn not_stored((address, account): (&Address, &Account)) -> String {
+fn not_stored((address, record): (&Address, &AccountRecord)) -> String {
     format!(
         "account {} is missing, its blocks give {}",
         hex(&address.0),
-        told(account)
+        told(record)
     )
 }
 
@@ -304,20 +337,7 @@ fn hex(key: &[u8]) -> String {
 }
 
 /// The accounts of a replay, as a chain of which the ledger asks nothing else.
-#[derive(Default)]
-struct Accounts(BTreeMap<Address, Account>);
-
-impl Accounts {
-    fn update(&mut self, changed: BTreeMap<Address, Account>) {
-        for (address, account) in changed {
-            if account == Account::default() {
-                self.0.remove(&address);
-            } else {
-                self.0.insert(address, account);
-            }
-        }
-    }
-}
+struct Balances<'a>(&'a Accounts<'static>);
 
 /// The answer to what a replay cannot tell.
 fn accounts_only<T>() -> Result<T, StoreError> {
@@ -326,13 +346,14 @@ fn accounts_only<T>() -> Result<T, StoreError> {
     })
 }
 
-impl ChainSnapshot for Accounts {
+impl ChainSnapshot for Balances<'_> {
     fn tip(&self) -> Result<Tip, StoreError> {
         accounts_only()
     }
 
     fn account(&self, address: &Address) -> Result<Account, StoreError> {
-        Ok(self.0.get(address).copied().unwrap_or_default())
+        let record = self.0.touched(address);
+        Ok(record.map(AccountRecord::account).unwrap_or_default())
     }
 
     fn header(&self, _: &BlockId) -> Result<Option<StoredHeader>, StoreError> {

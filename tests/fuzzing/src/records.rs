@@ -19,7 +19,7 @@ use mvb_protocol::{
     validate::{CheckedBlock, HeaderChain, Sequential, expected_reward, verify_signatures},
 };
 use mvb_storage::MemoryStore;
-use std::{collections::BTreeSet, sync::Arc, sync::OnceLock};
+use std::sync::{Arc, OnceLock};
 
 pub(crate) const STORE_RECORDS: Target = Target {
     name: "store_records",
@@ -102,13 +102,17 @@ fn next_block(chain: &dyn ChainSnapshot, payments: Vec<Transaction>, salt: u64) 
     Some(block)
 }
 
-/// Connects a block; what is refused says so.
-fn add(store: &dyn ChainStore, block: Block) -> Result<(), StoreError> {
+/// Connects a branch; what is refused says so.
+fn add(store: &dyn ChainStore, branch: Vec<Block>) -> Result<(), StoreError> {
     let params = ledger::params();
-    let Ok(checked) = CheckedBlock::check(Arc::new(block), &params) else {
+    let blocks = branch.into_iter().map(Arc::new);
+    let checked: Result<Vec<_>, _> = blocks
+        .map(|block| CheckedBlock::check(block, &params))
+        .collect();
+    let Ok(checked) = checked else {
         return Ok(());
     };
-    let verified: Vec<_> = verify_signatures(vec![checked], &|_| true, &Sequential)
+    let verified: Vec<_> = verify_signatures(checked, &|_| true, &Sequential)
         .into_iter()
         .flatten()
         .collect();
@@ -122,19 +126,29 @@ fn add(store: &dyn ChainStore, block: Block) -> Result<(), StoreError> {
     }
 }
 
-/// Twelve blocks with payments, one of them too large for a page of the store's file.
+/// Twelve blocks with payments, one of them too large for a page of the store's file, and one
+/// off the active chain, which two of the others have replaced.
 pub(crate) fn fill(store: &dyn ChainStore) {
-    let mut sequence = 0;
+    const SOUND: &str = "a sound chain";
+    let made = |store: &dyn ChainStore, payments, salt| {
+        let snapshot = store.snapshot().expect("a new store");
+        next_block(&*snapshot, payments, salt).expect(SOUND)
+    };
+    add(store, vec![made(store, Vec::new(), 99)]).expect(SOUND);
+    let elsewhere = MemoryStore::new(ledger::params());
+    let (mut sequence, mut branch) = (0, Vec::new());
     for salt in 0..12 {
         let count = [0, 1, 0, 16, 0, 1][salt as usize % 6] / (1 + 7 * (salt / 6));
         let payments = (0..count)
             .map(|i| pays(0, (i % 9) as u8, sequence + i))
             .collect();
         sequence += count;
-        let snapshot = store.snapshot().expect("a new store");
-        let block = next_block(&*snapshot, payments, salt).expect("a sound chain");
-        drop(snapshot);
-        add(store, block).expect("a sound chain");
+        let block = made(&elsewhere, payments, salt);
+        add(&elsewhere, vec![block.clone()]).expect(SOUND);
+        branch.push(block);
+        if salt > 0 {
+            add(store, std::mem::take(&mut branch)).expect(SOUND);
+        }
     }
 }
 
@@ -191,6 +205,9 @@ pub(crate) fn look_at_everything(store: &dyn ChainStore) {
     said(fork_point(&*snapshot, &ids).map(|_| ()));
 }
 
+/// How many tables a store has.
+const TABLES: usize = 10;
+
 fn sound_store() -> &'static MemoryStore {
     static STORE: OnceLock<MemoryStore> = OnceLock::new();
     STORE.get_or_init(|| {
@@ -207,7 +224,7 @@ fn store_records(data: &[u8]) -> Verdict {
     let sound = sound_store();
     let (store, mut choices) = (sound.copy(), Bytes(data));
     while !choices.is_empty() {
-        let (what, table) = (choices.byte(), choices.below(7));
+        let (what, table) = (choices.byte(), choices.below(TABLES));
         let records = store.records(table);
         let Some((key, value)) = records.get(choices.below(records.len())) else {
             continue;
@@ -238,7 +255,7 @@ fn store_records(data: &[u8]) -> Verdict {
             .expect("a key as long as it was");
     }
     look_at_everything(&store);
-    let untouched = (0..7).all(|table| store.records(table) == sound.records(table));
+    let untouched = (0..TABLES).all(|table| store.records(table) == sound.records(table));
     let verdict = match store.verify(&Sequential, &mut |_, _| {}) {
         Ok(report) => match &report.difference {
             // What the replay does not mind must be what was there.
@@ -258,7 +275,7 @@ fn store_records(data: &[u8]) -> Verdict {
         .snapshot()
         .ok()
         .and_then(|snapshot| next_block(&*snapshot, Vec::new(), 3));
-    if let Some(Err(error)) = block.map(|block| add(&store, block)) {
+    if let Some(Err(error)) = block.map(|block| add(&store, vec![block])) {
         refused(error);
     }
     verdict
@@ -269,25 +286,17 @@ fn store_records(data: &[u8]) -> Verdict {
 fn harmless(store: &MemoryStore) -> bool {
     let sound = sound_store();
     const META: usize = 0;
-    const OF_BLOCKS: [usize; 2] = [2, 3];
-    let active: BTreeSet<Vec<u8>> = sound
-        .records(4)
-        .into_iter()
-        .map(|(_, id)| id[2..].to_vec())
-        .collect();
-    (0..7).all(|table| {
-        let (ours, theirs) = (store.records(table), sound.records(table));
-        let of_active = |records: Vec<(Vec<u8>, Vec<u8>)>| -> Vec<(Vec<u8>, Vec<u8>)> {
-            let unread = |key: &Vec<u8>| match table {
-                META => key != b"tip",
-                _ => OF_BLOCKS.contains(&table) && !active.contains(key),
+    const ORPHANS: usize = TABLES - 1;
+    (0..TABLES).all(|table| {
+        let read = |store: &MemoryStore| -> Vec<(Vec<u8>, Vec<u8>)> {
+            let records = store.records(table).into_iter();
+            let is_read = |key: &Vec<u8>| match table {
+                META => key == b"tip",
+                _ => table != ORPHANS,
             };
-            records
-                .into_iter()
-                .filter(|(key, _)| !unread(key))
-                .collect()
+            records.filter(|(key, _)| is_read(key)).collect()
         };
-        of_active(ours) == of_active(theirs)
+        read(store) == read(sound)
     })
 }
 

@@ -3,12 +3,14 @@
 
 use super::{Stop, differs, hex};
 use crate::{
-    chain, schema,
-    tables::{Read, Table},
+    chain,
+    history::Accounts,
+    schema,
+    tables::{Batch, Read, Table},
 };
 use mvb_protocol::{
     block::Block,
-    chain::{HistoryKind, StoreError, StoredHeader, Tip, TxLocation, history},
+    chain::{StoreError, Tip, TxLocation, history},
     hash::{BlockId, TxId},
     numbers::Height,
 };
@@ -19,12 +21,12 @@ use std::ops::ControlFlow;
 pub(super) struct Indices {
     /// Payments.
     pub(super) payments: u64,
-    history: u64,
+    marks: u64,
 }
 
 impl Indices {
-    /// Looks up every entry that a block of the active chain must have.
-    pub(super) fn check_block(
+    /// Looks up where each payment of a block of the active chain stands.
+    pub(super) fn check_payments(
         &mut self,
         tables: &dyn Read,
         block: &Block,
@@ -43,15 +45,28 @@ impl Indices {
             }
             self.payments += 1;
         }
-        for (address, entry) in history(block) {
-            let key = schema::history_key(&address, entry.location);
-            let name = format_args!("history of {address} {}", told(entry.location));
-            let found: Option<HistoryKind> = schema::get(tables, Table::History, &key, name)?;
-            if found != Some(entry.kind) {
-                let found = found.map_or("missing".to_owned(), |kind| format!("{kind:?}"));
-                return differs(format!("{name} is {found}, expected {:?}", entry.kind));
+        Ok(())
+    }
+
+    /// Compares what a block of the active chain adds to histories with what is stored.
+    pub(super) fn check_history(
+        &mut self,
+        tables: &dyn Read,
+        accounts: &mut Accounts<'_>,
+        block: &Block,
+    ) -> Result<(), Stop> {
+        let height = block.header.height;
+        let mut expected = Batch::default();
+        accounts.connect(&mut expected, height, &history(block))?;
+        for (table, key, value) in expected.iter() {
+            if tables.get(table, key)? != value {
+                return differs(format!(
+                    "{} has not what block {height} gives it at {}",
+                    table.name(),
+                    hex(key)
+                ));
             }
-            self.history += 1;
+            self.marks += u64::from(table == Table::Marks);
         }
         Ok(())
     }
@@ -59,25 +74,23 @@ impl Indices {
     /// Once every block was checked: nothing stands in an index that no block has.
     pub(super) fn compare(&self, tables: &dyn Read, tip: Tip) -> Result<(), Stop> {
         active_ends_at(tables, tip)?;
-        if count(tables, Table::Transactions)? != self.payments {
-            find(tables, Table::Transactions, |key, value| {
-                let at: TxLocation = schema::decode(value, "location of a payment")?;
-                Ok(payment_at(tables, at)?.is_none_or(|id| id.0 != key))
+        for table in [Table::Headers, Table::Blocks, Table::History] {
+            find(tables, table, tip.height.0, |key, _| {
+                let height = schema::height_of(key);
+                Ok(height.is_none_or(|height| height.0 == 0 || tip.height < height))
             })?;
         }
-        if count(tables, Table::History)? != self.history {
-            find(tables, Table::History, |key, _| {
-                let Some((address, at)) = schema::history_of(key) else {
-                    return Ok(true);
-                };
-                let Some(block) = active_block(tables, at.height)? else {
-                    return Ok(true);
-                };
-                let mut entries = history(&block).into_iter();
-                Ok(!entries.any(|(owner, entry)| owner == address && entry.location == at))
-            })?;
-        }
-        stored_headers(tables)
+        find(tables, Table::Heights, tip.height.0, |key, value| {
+            let height: Height = schema::decode(value, "height of a block")?;
+            Ok(chain::active_id(tables, height)?.is_none_or(|id| id.0 != key))
+        })?;
+        find(tables, Table::Transactions, self.payments, |key, value| {
+            let at: TxLocation = schema::decode(value, "location of a payment")?;
+            Ok(payment_at(tables, at)?.is_none_or(|id| id.0 != key))
+        })?;
+        // Those that blocks give were all found, but not which they are.
+        find(tables, Table::Marks, self.marks, |_, _| Ok(false))?;
+        orphans(tables)
     }
 }
 
@@ -112,12 +125,18 @@ fn count(tables: &dyn Read, table: Table) -> Result<u64, StoreError> {
     Ok(entries)
 }
 
-/// Names the first entry of a table that `is_extra` says no block has.
+/// Where a table has not as many entries as its blocks give it, names the first that
+/// `is_extra` says no block has.
 fn find(
     tables: &dyn Read,
     table: Table,
+    expected: u64,
     is_extra: impl Fn(&[u8], &[u8]) -> Result<bool, StoreError>,
 ) -> Result<(), Stop> {
+    let entries = count(tables, table)?;
+    if entries == expected {
+        return Ok(());
+    }
     let mut extra = None;
     tables.scan(table, &[], &mut |key, value| {
         if is_extra(key, value)? {
@@ -130,55 +149,40 @@ fn find(
     match extra {
         Some(key) => differs(format!("{name} has {}, which no block gives", hex(&key))),
         None => differs(format!(
-            "{name} has another number of entries than its blocks"
+            "{name} has {entries} entries, its blocks give {expected}"
         )),
     }
 }
 
-fn active_block(tables: &dyn Read, height: Height) -> Result<Option<Block>, StoreError> {
-    match chain::active_id(tables, height)? {
-        Some(id) => chain::block(tables, &id),
-        None => Ok(None),
-    }
-}
-
 fn payment_at(tables: &dyn Read, at: TxLocation) -> Result<Option<TxId>, StoreError> {
-    Ok(active_block(tables, at.height)?.and_then(|block| {
+    Ok(chain::block_at(tables, at.height)?.and_then(|block| {
         let payment = block.transactions.get(at.index as usize)?;
         Some(payment.id())
     }))
 }
 
-/// Every stored header, on the active chain or not, is its block's, and no block is without.
-fn stored_headers(tables: &dyn Read) -> Result<(), Stop> {
-    let (mut headers, mut wrong) = (0, None);
-    tables.scan(Table::Headers, &[], &mut |key, value| {
-        headers += 1;
-        let stored: StoredHeader = schema::decode(value, "a header")?;
-        let id = stored.header.id();
-        if id.0 != key {
-            wrong = Some(format!("the header stored under another id is {id}'s"));
-        } else if !is_active(tables, &stored, id)?
-            && chain::block(tables, &id)?.is_none_or(|block| block.header != stored.header)
-        {
-            wrong = Some(format!("block {id}, off the active chain, is missing"));
-        }
+/// Every block off the active chain stands under its own id, and is off it.
+fn orphans(tables: &dyn Read) -> Result<(), Stop> {
+    let mut wrong = None;
+    tables.scan(Table::Orphans, &[], &mut |key, _| {
+        let id = key.try_into().map(BlockId).ok();
+        let block = id.map(|id| chain::orphan(tables, &id)).transpose()?;
+        wrong = match (id, block.flatten()) {
+            (Some(id), Some((header, _))) if header.header.id() != id => {
+                let found = header.header.id();
+                Some(format!(
+                    "the block stored off the active chain as {id} is {found}"
+                ))
+            }
+            (Some(id), Some(_)) => chain::height_of(tables, &id)?.map(|height| {
+                format!("block {id} stands at height {height} and off the active chain")
+            }),
+            _ => Some(format!("orphans has {}, which is no id", hex(key))),
+        };
         Ok(match wrong {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
         })
     })?;
-    if let Some(wrong) = wrong {
-        return differs(wrong);
-    }
-    let blocks = count(tables, Table::Blocks)?;
-    if blocks == headers {
-        return Ok(());
-    }
-    differs(format!("{blocks} blocks are stored, but {headers} headers"))
-}
-
-/// Blocks of the active chain were compared with their headers during the replay.
-fn is_active(tables: &dyn Read, stored: &StoredHeader, id: BlockId) -> Result<bool, StoreError> {
-    Ok(chain::active_id(tables, stored.header.height)? == Some(id))
+    wrong.map_or(Ok(()), differs)
 }

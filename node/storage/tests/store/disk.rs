@@ -102,12 +102,12 @@ fn nothing_is_created_in_a_store_of_another_schema() {
     let folder = tempfile::tempdir().unwrap();
     let environment = Environment::open(folder.path(), Presence::Create).unwrap();
     let _: [_; 1] = environment.create_tables(["meta"]).unwrap();
-    put(folder.path(), "meta", b"schema", &codec::encode(&2_u32));
+    put(folder.path(), "meta", b"schema", &codec::encode(&7_u32));
     for refused in [
         LmdbStore::open(folder.path(), &params()).err(),
         LmdbStore::open_existing(folder.path(), &params()).err(),
     ] {
-        assert!(matches!(refused, Some(OpenError::Schema { got: 2, .. })));
+        assert!(matches!(refused, Some(OpenError::Schema { got: 7, .. })));
     }
     assert!(environment.tables(["accounts"]).unwrap().is_none());
 }

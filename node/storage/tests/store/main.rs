@@ -9,6 +9,7 @@
 mod conformance;
 mod damage;
 mod disk;
+mod histories;
 mod random;
 mod verify;
 mod world;
