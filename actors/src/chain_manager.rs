@@ -12,6 +12,7 @@ mod pipeline;
 mod tests;
 
 use crate::{
+    branch_block::BranchBlock,
     env::Env,
     messages::{BestChanged, BranchConnected, ChainError, ConnectBranch, SubmitBlock, TipChanged},
     seen_blocks::SeenBlocks,
@@ -21,7 +22,6 @@ use actix::prelude::*;
 use futures::future::LocalBoxFuture;
 use judge::{InvalidBlocks, Judge, Judgement};
 use mvb_protocol::{
-    block::Block,
     chain::{ChangeSet, StoreError, Tip},
     hash::BlockId,
     mutant,
@@ -93,7 +93,8 @@ impl Handler<SubmitBlock> for ChainManager {
     type Result = ResponseFuture<Result<Tip, ChainError>>;
 
     fn handle(&mut self, message: SubmitBlock, ctx: &mut Self::Context) -> Self::Result {
-        let connected = self.take_in(vec![message.block], Origin::Miner, ctx);
+        let branch = vec![message.block.into()];
+        let connected = self.take_in(branch, Origin::Miner, ctx);
         Box::pin(async move { Ok(connected.await?.tip) })
     }
 }
@@ -111,7 +112,7 @@ impl ChainManager {
     /// synced.
     fn take_in(
         &mut self,
-        branch: Vec<Arc<Block>>,
+        branch: Vec<BranchBlock>,
         origin: Origin,
         ctx: &mut Context<Self>,
     ) -> LocalBoxFuture<'static, Result<BranchConnected, ChainError>> {
@@ -196,7 +197,7 @@ impl ChainManager {
             });
             return;
         }
-        let last = request.branch.last().map(|block| block.id());
+        let last = request.branch.last().map(|block| block.header().id());
         let outcome = match (rejected, last) {
             (Some((id, error)), _) => Err(ChainError::Rejected { id, error }),
             (None, Some(id)) => {
@@ -215,7 +216,7 @@ impl ChainManager {
     fn note_outdone(&self, request: &Request) {
         let now = self.env.clock.now();
         let is_ours = request.origin == Origin::Miner;
-        let branch = request.branch.iter().map(|block| &**block);
+        let branch = request.branch.iter().map(|block| &**block.block());
         let seen = &self.env.view.blocks;
         seen.send_modify(|seen| seen.outdone(branch, is_ours, now));
     }

@@ -3,6 +3,7 @@
 //! a clock or starts a thread except through the Env.
 
 pub mod block_server;
+pub mod branch_block;
 pub mod chain_manager;
 pub mod datagrams;
 pub mod env;

@@ -5,7 +5,7 @@
 //! BlockServer -> TransactionIntake; Miner -> TransactionIntake, ChainManager;
 //! ForkResolver -> ChainManager. Everything else is an event sent and forgotten.
 
-use crate::transaction_intake::mempool::Waiting;
+use crate::{branch_block::BranchBlock, transaction_intake::mempool::Waiting};
 use actix::prelude::*;
 use mvb_protocol::{
     address::Address,
@@ -245,7 +245,7 @@ pub struct SubmitBlock {
 #[rtype(result = "Result<BranchConnected, ChainError>")]
 pub struct ConnectBranch {
     /// The blocks.
-    pub blocks: Vec<Arc<Block>>,
+    pub blocks: Vec<BranchBlock>,
 }
 
 /// What became of a branch.

@@ -364,12 +364,14 @@ fn proven_work(header: &Header, params: &ChainParams) -> Result<(BlockId, Target
 
 /// A block whose work is at least `difficulty`'s, whose body matches its header and whose rules hold
 /// as far as they need neither its parent, the ledger nor a signature check.
+///
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedBlock {
     id: BlockId,
     block: Arc<Block>,
-    transaction_ids: Vec<TxId>,
-    wids: Vec<Wid>,
+    transaction_ids: Arc<[TxId]>,
+    wids: Arc<[Wid]>,
 }
 
 impl CheckedBlock {
@@ -422,8 +424,8 @@ impl CheckedBlock {
         Ok(Self {
             id,
             block,
-            transaction_ids,
-            wids,
+            transaction_ids: transaction_ids.into(),
+            wids: wids.into(),
         })
     }
 

@@ -5,10 +5,9 @@
 //! its work is enough to matter, then bodies, then signatures across all blocks at once,
 //! and the ledger last. Whoever sends worthless blocks makes nobody verify a signature.
 
-use crate::{env::Env, recent::Recent, verified_cache::VerifiedCache};
+use crate::{branch_block::BranchBlock, env::Env, recent::Recent, verified_cache::VerifiedCache};
 use mvb_protocol::{
     ahead::Ahead,
-    block::Block,
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError, Tip},
     connect::connect,
     hash::BlockId,
@@ -136,11 +135,11 @@ impl Judge {
     ///
     /// # Errors
     /// Only when the store cannot be read; what is wrong with a block is in the judgement.
-    pub fn judge(&self, branch: Vec<Arc<Block>>) -> Result<Judgement, StoreError> {
+    pub fn judge(&self, branch: Vec<BranchBlock>) -> Result<Judgement, StoreError> {
         let stored = self.store.snapshot()?;
         let snapshot = self.ahead.above(&*stored)?;
         let tip = snapshot.tip()?;
-        let ids: Vec<BlockId> = branch.iter().map(|block| block.id()).collect();
+        let ids: Vec<BlockId> = branch.iter().map(|block| block.header().id()).collect();
         let (headers, end) = self.check_headers(&snapshot, branch, &ids)?;
         let proven: Vec<BlockId> = ids[..headers.blocks.len()].to_vec();
         let unchanged = |rejected| Judgement {
@@ -174,16 +173,16 @@ impl Judge {
     fn check_headers(
         &self,
         snapshot: &dyn ChainSnapshot,
-        branch: Vec<Arc<Block>>,
+        branch: Vec<BranchBlock>,
         ids: &[BlockId],
-    ) -> Result<(Running<Arc<Block>>, Tip), StoreError> {
+    ) -> Result<(Running<BranchBlock>, Tip), StoreError> {
         let stop = |at: usize, error| Some((ids[at], error));
         let mut running = Running {
             blocks: Vec::new(),
             rejected: None,
         };
         let genesis = Tip::genesis(self.params.genesis_id());
-        let Some(parent) = branch.first().map(|block| block.header.previous) else {
+        let Some(parent) = branch.first().map(|block| block.header().previous) else {
             return Ok((running, genesis));
         };
         let unknown = BlockError::UnknownParent { previous: parent };
@@ -208,7 +207,7 @@ impl Judge {
                 running.rejected = stop(at, BlockError::InvalidAncestor { ancestor });
                 break;
             }
-            match headers.push(&self.params, &block.header, Some(self.now)) {
+            match headers.push(&self.params, block.header(), Some(self.now)) {
                 Ok(_) => running.blocks.push(block),
                 Err(error) => {
                     running.rejected = stop(at, error);
@@ -220,12 +219,21 @@ impl Judge {
     }
 
     /// The bodies side by side, then all signatures that are not known to be right.
-    fn verify(&self, headers: Running<Arc<Block>>) -> Running<Verified<CheckedBlock>> {
+    fn verify(&self, headers: Running<BranchBlock>) -> Running<Verified<CheckedBlock>> {
         let checked = self.check_bodies(&headers.blocks);
-        let mut checked = headers.narrow(checked);
-        let blocks = std::mem::take(&mut checked.blocks);
+        let checked = headers.narrow(checked);
+        let (mut verified, mut unverified) = (Vec::new(), Vec::new());
+        for body in checked.blocks {
+            match body {
+                Body::Verified(block) => verified.push(Some(block)),
+                Body::Checked(block) => {
+                    verified.push(None);
+                    unverified.push(block);
+                }
+            }
+        }
         let is_known = |wid: &_| self.verified.contains(wid);
-        let results = verify_signatures(blocks, &is_known, &*self.parallel);
+        let results = verify_signatures(unverified, &is_known, &*self.parallel);
         for block in results.iter().flatten() {
             // The other branch of a fork mostly holds the same payments.
             block
@@ -233,18 +241,30 @@ impl Judge {
                 .iter()
                 .for_each(|wid| self.verified.insert(*wid));
         }
-        checked.narrow(results)
+        let mut results = results.into_iter();
+        let all = verified.into_iter();
+        let all = all.filter_map(|block| block.map(Ok).or_else(|| results.next()));
+        let running = Running::<()> {
+            blocks: Vec::new(),
+            rejected: checked.rejected,
+        };
+        running.narrow(all.collect())
     }
 
-    fn check_bodies(
-        &self,
-        blocks: &[Arc<Block>],
-    ) -> Vec<Result<CheckedBlock, (BlockId, BlockError)>> {
-        type Slot = Mutex<Option<Result<CheckedBlock, (BlockId, BlockError)>>>;
+    /// Bodies that nobody has checked yet are, side by side.
+    fn check_bodies(&self, blocks: &[BranchBlock]) -> Vec<Result<Body, (BlockId, BlockError)>> {
+        type Slot = Mutex<Option<Result<Body, (BlockId, BlockError)>>>;
         let slots: Vec<Slot> = blocks.iter().map(|_| Mutex::new(None)).collect();
         self.parallel.for_each(blocks.len(), &|i| {
-            let result = CheckedBlock::check(blocks[i].clone(), &self.params)
-                .map_err(|error| (blocks[i].id(), error));
+            let result = match blocks[i].clone() {
+                BranchBlock::Verified(block) => Ok(Body::Verified(block)),
+                BranchBlock::Checked(block) => Ok(Body::Checked(block)),
+                BranchBlock::Unchecked(block) => {
+                    let id = block.id();
+                    let checked = CheckedBlock::check(block, &self.params);
+                    checked.map(Body::Checked).map_err(|error| (id, error))
+                }
+            };
             *slots[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         });
         slots
@@ -252,4 +272,10 @@ impl Judge {
             .filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner))
             .collect()
     }
+}
+
+/// A checked body.
+enum Body {
+    Checked(CheckedBlock),
+    Verified(Verified<CheckedBlock>),
 }

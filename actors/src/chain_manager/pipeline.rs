@@ -6,8 +6,11 @@
 //! to be written. A disk that falls behind is caught up with in one sync for all that waits;
 //! one that falls far behind makes the next branch wait.
 
-use crate::messages::{BranchConnected, ChainError};
-use mvb_protocol::{ahead::Ahead, block::Block, chain::ChangeSet, hash::BlockId};
+use crate::{
+    branch_block::BranchBlock,
+    messages::{BranchConnected, ChainError},
+};
+use mvb_protocol::{ahead::Ahead, chain::ChangeSet, hash::BlockId};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::oneshot;
 
@@ -33,7 +36,7 @@ pub enum Origin {
 /// A branch and who handed it in.
 pub struct Request {
     /// Its blocks, the lowest first.
-    pub branch: Vec<Arc<Block>>,
+    pub branch: Vec<BranchBlock>,
     /// Where it comes from.
     pub origin: Origin,
     /// Who waits for the outcome.
@@ -82,7 +85,7 @@ impl Pipeline {
 
     /// The branch to judge now, on top of [`Self::ahead`]; the caller tells
     /// [`Self::judged`] when that is done.
-    pub fn next_to_judge(&mut self) -> Option<Vec<Arc<Block>>> {
+    pub fn next_to_judge(&mut self) -> Option<Vec<BranchBlock>> {
         let bytes: usize = self.steps.iter().map(|step| step.bytes).sum();
         if self.judging.is_some() || self.steps.len() >= MOST_STEPS || bytes >= MOST_BYTES {
             return None;

@@ -10,13 +10,13 @@ use crate::{
 use mvb_protocol::{
     address::Address,
     amount::Amount,
-    block::Reward,
+    block::{Block, Reward},
     chain::{ChainSnapshot, ChainStore},
     hash::{BlockId, ContentRoot},
     keys::{Curve, SecretKey, Signature},
     numbers::{Sequence, Timestamp},
     transaction::{Payment, Transaction},
-    validate::{BlockError, Parallel, Sequential, Verdict},
+    validate::{BlockError, CheckedBlock, Parallel, Sequential, Verdict},
 };
 use mvb_storage::MemoryStore;
 use std::{rc::Rc, time::Duration};
@@ -50,7 +50,7 @@ impl Fixture {
     }
 
     async fn connect(&self, blocks: &[Arc<Block>]) -> Result<BranchConnected, ChainError> {
-        let blocks = blocks.to_vec();
+        let blocks = blocks.iter().cloned().map(BranchBlock::from).collect();
         self.manager.send(ConnectBranch { blocks }).await.unwrap()
     }
 
@@ -488,6 +488,53 @@ async fn a_payment_verified_before_is_not_verified_again() {
         let fixture = Fixture::with_chain(&funded);
         fixture.world.env.verified.insert(marked.wid());
         assert!(fixture.submit(&block).await.is_ok());
+    })
+    .await;
+}
+
+/// What was found out about a body on its way counts as far as it goes: a signature that was
+/// not verified is, and what was verified is only trusted with the signatures.
+#[tokio::test(start_paused = true)]
+async fn a_checked_body_is_verified_and_a_verified_one_is_judged_by_the_ledger() {
+    local(async {
+        let (funded, payment) = chain_with_payment();
+        let check = |block| CheckedBlock::check(block, &easy_params()).unwrap();
+        let forged = funded.mine(vec![with_garbage_signature(&payment)], address(1));
+        let fixture = Fixture::with_chain(&funded);
+        let connect = |blocks| fixture.manager.send(ConnectBranch { blocks });
+        let first = funded.mine(vec![payment.clone()], address(1));
+        let verified = |block| {
+            let checked = vec![BranchBlock::Checked(check(block))];
+            let mut verified = BranchBlock::verify(checked, &|_| false, &Sequential);
+            verified.pop().unwrap()
+        };
+        assert!(matches!(verified(forged.clone()), BranchBlock::Checked(_)));
+        let refused = connect(vec![BranchBlock::Checked(check(forged))])
+            .await
+            .unwrap();
+        let refused = refused.unwrap_err();
+        assert!(matches!(
+            refused,
+            ChainError::Rejected {
+                error: BlockError::Transaction { index: 0, .. },
+                ..
+            }
+        ));
+
+        // Its signature is right, but its reward is not.
+        let greedy = verified(greedy_block(&funded));
+        assert!(matches!(greedy, BranchBlock::Verified(_)));
+        let refused = connect(vec![greedy]).await.unwrap();
+        assert!(matches!(refused, Err(ChainError::Rejected { .. })));
+
+        // A branch of both kinds keeps its order.
+        let mut longer = funded.clone();
+        longer.push(first.clone());
+        let longer = longer.and(1, 2);
+        let last = longer.blocks.last().unwrap().clone();
+        let branch = vec![verified(first), BranchBlock::Checked(check(last.clone()))];
+        let connected = connect(branch).await.unwrap().unwrap();
+        assert_eq!((connected.tip.id, connected.rejected), (last.id(), None));
     })
     .await;
 }

@@ -5,8 +5,9 @@
 //! The lowest blocks matter most: they are asked for first, and when memory is full the highest
 //! make way for them. So there is always room for the next block, and nobody waits for room.
 
+use crate::branch_block::BranchBlock;
 use mvb_protocol::{block::Block, hash::BlockId, numbers::Height};
-use std::{cell::Cell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, net::SocketAddr, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
 /// The most memory for bodies.
@@ -46,7 +47,7 @@ pub struct Bodies {
 #[derive(Clone, Debug)]
 pub struct Body {
     /// The block.
-    pub block: Arc<Block>,
+    pub block: BranchBlock,
     /// Its giver.
     pub giver: Rc<Giver>,
 }
@@ -89,25 +90,16 @@ impl Bodies {
         now: Instant,
     ) -> Vec<(Height, BlockId)> {
         self.wanted_at = now;
-        let highest = self.held.last_key_value().map(|(key, _)| *key);
-        let has_room = |key: &(Height, BlockId)| {
-            self.bytes < ENOUGH_BYTES || highest.is_some_and(|highest| *key < highest)
-        };
-        let missing: Vec<_> = wanted
-            .iter()
-            .filter(|key| !self.held.contains_key(key) && has_room(key))
-            .copied()
-            .collect();
-        let is_free = |(_, id): &&(Height, BlockId)| !self.taken.contains_key(id);
-        let mut batch: Vec<_> = missing.iter().filter(is_free).take(most).copied().collect();
+        let is_free = |(_, id): &(Height, BlockId)| !self.taken.contains_key(id);
+        let mut batch: Vec<_> = self.missing(wanted).filter(is_free).take(most).collect();
         if batch.is_empty() {
-            let is_late = |(_, id): &&(Height, BlockId)| {
+            let is_late = |(_, id): &(Height, BlockId)| {
                 self.taken.get(id).is_some_and(|taken| {
                     taken.by != giver.number
                         && PATIENCE <= now.saturating_duration_since(taken.since)
                 })
             };
-            batch = missing.iter().filter(is_late).take(most).copied().collect();
+            batch = self.missing(wanted).filter(is_late).take(most).collect();
         }
         for (_, id) in &batch {
             let taken = Taken {
@@ -119,6 +111,22 @@ impl Bodies {
         batch
     }
 
+    /// Those of some bodies, in order, that are not here and that there is room for.
+    fn missing(&self, wanted: &[(Height, BlockId)]) -> impl Iterator<Item = (Height, BlockId)> {
+        let highest = self.held.last_key_value().map(|(key, _)| *key);
+        let has_room = move |key: &(Height, BlockId)| {
+            self.bytes < ENOUGH_BYTES || highest.is_some_and(|highest| *key < highest)
+        };
+        // Both stand in the same order, so thousands that are here are passed by in one walk.
+        let mut held = self.held.keys().peekable();
+        let mut is_held = move |key: &(Height, BlockId)| {
+            while held.next_if(|next| *next < key).is_some() {}
+            held.next_if(|next| *next == key).is_some()
+        };
+        let wanted = wanted.iter().copied();
+        wanted.filter(move |key| !is_held(key)).filter(has_room)
+    }
+
     /// Keeps a body, unless it is here already or higher ones fill the memory.
     pub fn put(&mut self, height: Height, id: BlockId, body: Body) {
         self.taken.remove(&id);
@@ -126,7 +134,7 @@ impl Bodies {
         if self.held.contains_key(&key) {
             return;
         }
-        let bytes = memory_of(&body.block);
+        let bytes = memory_of(body.block.block());
         while self.bytes + bytes > MOST_BYTES {
             match self.held.last_key_value().map(|(last, _)| *last) {
                 Some(last) if key < last => self.remove(&last),
@@ -151,7 +159,7 @@ impl Bodies {
         for key in wanted {
             match self.held.get(&key) {
                 Some(body) if so_far < bytes => {
-                    so_far += body.block.size();
+                    so_far += body.block.block().size();
                     run.push(body.clone());
                 }
                 _ => break,
@@ -165,7 +173,7 @@ impl Bodies {
         let above = (Height(height.0.saturating_add(1)), BlockId([0; 32]));
         let kept = self.held.split_off(&above);
         for body in self.held.values() {
-            self.bytes -= memory_of(&body.block);
+            self.bytes -= memory_of(body.block.block());
         }
         self.held = kept;
     }
@@ -180,7 +188,7 @@ impl Bodies {
 
     fn remove(&mut self, key: &(Height, BlockId)) {
         if let Some(body) = self.held.remove(key) {
-            self.bytes -= memory_of(&body.block);
+            self.bytes -= memory_of(body.block.block());
         }
     }
 }

@@ -6,6 +6,7 @@
 //! to the block that makes it the better chain and connected in one step.
 
 use crate::{
+    branch_block::BranchBlock,
     env::Env,
     fork_resolver::{
         bodies::{Bodies, Giver},
@@ -110,7 +111,7 @@ pub struct Download<'a> {
     claimed: Tip,
     report: &'a dyn Fn(SocketAddr, Report),
     /// Bodies of a fork that is not complete yet, kept from plan to plan.
-    held: BTreeMap<BlockId, Arc<Block>>,
+    held: BTreeMap<BlockId, BranchBlock>,
     share: Share,
     reported: bool,
 }
@@ -332,8 +333,8 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    fn hold(&mut self, id: BlockId, block: Arc<Block>) -> Result<(), SessionError> {
-        if !self.share.take(&block) {
+    fn hold(&mut self, id: BlockId, block: BranchBlock) -> Result<(), SessionError> {
+        if !self.share.take(block.block()) {
             let blocks = self.held.len();
             return Err(SessionError::TooLarge { blocks });
         }
@@ -397,7 +398,7 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    fn hold_all(&mut self, ids: &[BlockId], blocks: Vec<Arc<Block>>) -> Result<(), SessionError> {
+    fn hold_all(&mut self, ids: &[BlockId], blocks: Vec<BranchBlock>) -> Result<(), SessionError> {
         for (id, block) in ids.iter().zip(blocks) {
             self.hold(*id, block)?;
         }
@@ -413,7 +414,7 @@ pub async fn decode(
     shared: &Shared,
     frames: Vec<Vec<u8>>,
     ids: Vec<BlockId>,
-) -> Result<Vec<Arc<Block>>, SessionError> {
+) -> Result<Vec<BranchBlock>, SessionError> {
     let params = shared.env.params.clone();
     let decoded = shared.env.compute(move || {
         let answers = frames.iter().zip(ids);
@@ -428,7 +429,7 @@ pub async fn decode(
 ///
 /// # Errors
 /// When the store fails.
-pub async fn load(shared: &Shared, ids: &[BlockId]) -> Result<Vec<Arc<Block>>, SessionError> {
+pub async fn load(shared: &Shared, ids: &[BlockId]) -> Result<Vec<BranchBlock>, SessionError> {
     let asked = ids.to_vec();
     let blocks: Vec<Option<Block>> = shared
         .env
@@ -436,7 +437,7 @@ pub async fn load(shared: &Shared, ids: &[BlockId]) -> Result<Vec<Arc<Block>>, S
         .await?;
     let found = ids.iter().zip(blocks).map(|(id, block)| {
         let block = block.ok_or(SessionError::NotFound { id: *id })?;
-        Ok(Arc::new(block))
+        Ok(Arc::new(block).into())
     });
     found.collect()
 }
@@ -448,7 +449,7 @@ pub async fn load(shared: &Shared, ids: &[BlockId]) -> Result<Vec<Arc<Block>>, S
 /// When a block breaks a rule, or the store fails.
 pub async fn connect(
     shared: &Shared,
-    blocks: Vec<Arc<Block>>,
+    blocks: Vec<BranchBlock>,
     credit: &dyn Fn(usize),
 ) -> Result<bool, SessionError> {
     hand_on(shared, blocks).conclude(shared, credit).await
@@ -462,7 +463,7 @@ pub struct HandedOn {
 }
 
 /// Hands blocks to the chain manager at once, before the result is waited for.
-pub fn hand_on(shared: &Shared, blocks: Vec<Arc<Block>>) -> HandedOn {
+pub fn hand_on(shared: &Shared, blocks: Vec<BranchBlock>) -> HandedOn {
     HandedOn {
         count: blocks.len(),
         answer: shared.chain.send(ConnectBranch { blocks }),

@@ -19,7 +19,7 @@ use super::{
     session::Session,
     upcoming::{Position, Upcoming},
 };
-use coming::{Coming, beside};
+use coming::{Came, Coming};
 use in_flight::InFlight;
 use mvb_protocol::{
     hash::BlockId,
@@ -37,10 +37,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How many bytes of blocks are connected in one step. The larger, the less often a page of
 /// the store is written; the pages of a step are held in memory until they are, some 20 times
 /// as many bytes on a long chain of small blocks.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// How long what has come waits for more before it is connected.
-const BATCH_TIME: Duration = Duration::from_millis(200);
+const BATCH_TIME: Duration = Duration::from_millis(500);
+
+/// How many headers a session judges ahead, so that there are bodies to ask for while two
+/// batches are on their way to the disk.
+const AHEAD: usize = 4 * MAX_HEADERS;
 
 /// How long one request to a peer should take. A slower peer is asked for less at a time.
 const REQUEST_TIME: Duration = Duration::from_millis(500);
@@ -111,7 +115,7 @@ impl Pipeline<'_> {
         progressed: &Cell<bool>,
     ) -> Result<Box<Candidate>, SessionError> {
         let mut most = MAX_BLOCKS_REQUEST;
-        let mut coming = None;
+        let mut coming = Coming::default();
         loop {
             // Others may connect for long, and what they have connected is not to be fetched.
             self.advance(upcoming, progressed);
@@ -120,19 +124,18 @@ impl Pipeline<'_> {
                 if upcoming.is_over {
                     return Ok(candidate);
                 }
-                (upcoming.is_complete || upcoming.len() >= MAX_HEADERS).then(|| upcoming.to_fetch())
+                (upcoming.is_complete || upcoming.len() >= AHEAD).then(|| upcoming.to_fetch())
             };
             let Some(wanted) = wanted else {
                 let fetched = self.fetch_headers(session, candidate, upcoming);
-                candidate = beside(&mut coming, |done| self.put(done), fetched).await?;
+                candidate = coming.beside(|came| self.put(came), fetched).await?;
                 continue;
             };
             let batch =
                 self.bodies(|bodies| bodies.take(self.giver, &wanted, most, Instant::now()));
             if batch.is_empty() {
-                if let Some(mut last) = coming.take() {
-                    last.verified().await;
-                    self.put(last);
+                if let Some(came) = coming.next().await {
+                    self.put(came);
                     continue;
                 }
                 // Woken by what others do, or to take over what somebody is late with.
@@ -208,7 +211,7 @@ impl Pipeline<'_> {
         &self,
         session: &mut Session,
         batch: &[(Height, BlockId)],
-        coming: &mut Option<Coming>,
+        coming: &mut Coming,
     ) -> Result<(), SessionError> {
         let ids = batch.iter().map(|(_, id)| *id).collect();
         session.ask_blocks(ids).await?;
@@ -220,7 +223,7 @@ impl Pipeline<'_> {
             let began = Instant::now();
             while frames.len() < rest.len() && bytes < DECODE_BYTES {
                 let frame = session.block_frame(&pace);
-                let frame = beside(coming, |done| self.put(done), frame).await?;
+                let frame = coming.beside(|came| self.put(came), frame).await?;
                 bytes += frame.len();
                 frames.push(frame);
                 if began.elapsed() >= BATCH_TIME {
@@ -231,26 +234,26 @@ impl Pipeline<'_> {
             rest = later;
             let asked = now.iter().map(|(_, id)| *id).collect();
             let decoded = decode(self.shared, frames, asked);
-            let blocks = beside(coming, |done| self.put(done), decoded).await?;
-            if let Some(mut before) = coming.take() {
-                before.verified().await;
-                self.put(before);
+            let blocks = coming.beside(|came| self.put(came), decoded).await?;
+            if batch.len() == 1 {
+                // A lone body is judged at once instead.
+                self.put(now.iter().copied().zip(blocks).collect());
+            } else {
+                while !coming.has_room()
+                    && let Some(came) = coming.next().await
+                {
+                    self.put(came);
+                }
+                coming.begin(&self.shared.env, now, blocks);
             }
-            *coming = Some(Coming::begin(&self.shared.env, now, blocks));
-        }
-        // A lone body is judged at once instead.
-        if batch.len() == 1
-            && let Some(lone) = coming.take()
-        {
-            self.put(lone);
         }
         Ok(())
     }
 
     /// Shares bodies.
-    fn put(&self, done: Coming) {
+    fn put(&self, came: Came) {
         self.bodies(|bodies| {
-            for ((height, id), block) in done.keys.into_iter().zip(done.blocks) {
+            for ((height, id), block) in came {
                 let giver = self.giver.clone();
                 bodies.put(height, id, Body { block, giver });
             }
@@ -354,13 +357,13 @@ impl Pipeline<'_> {
             return false;
         }
         let now = Instant::now();
-        let bytes: usize = run.iter().map(|body| body.block.size()).sum();
+        let bytes: usize = run.iter().map(|body| body.block.block().size()).sum();
         let waits_until = *due.get_or_insert(now + BATCH_TIME);
         if bytes < BATCH_BYTES && !is_last && now < waits_until {
             return false;
         }
         *due = None;
-        let last = run.last().map(|body| body.block.header.height);
+        let last = run.last().map(|body| body.block.header().height);
         let blocks = run.iter().map(|body| body.block.clone()).collect();
         let handed_on = hand_on(self.shared, blocks);
         let outcome = async move {

@@ -5,6 +5,7 @@
 //! that a forged status cannot make this node write to some other service.
 
 use crate::{
+    branch_block::BranchBlock,
     env::Env,
     fork_resolver::{
         error::SessionError,
@@ -13,12 +14,12 @@ use crate::{
     frames::{FrameError, read_frame, write_frame},
 };
 use mvb_protocol::{
-    block::{Block, Header},
+    block::Header,
     chain::Tip,
     hash::BlockId,
     mutant,
     params::ChainParams,
-    validate::BlockError,
+    validate::{BlockError, CheckedBlock},
     wire::{
         Announcement, GetBlocks, GetHeaders, Hello, MAX_ANNOUNCEMENTS, MAX_HEADERS,
         MAX_STATUS_BYTES, MessageType, Request, Response, WIRE_VERSION, max_response_bytes,
@@ -228,7 +229,7 @@ pub fn expect_block(
     frame: &[u8],
     id: BlockId,
     params: &ChainParams,
-) -> Result<Arc<Block>, SessionError> {
+) -> Result<BranchBlock, SessionError> {
     let block = match Response::from_frame(frame, params)? {
         Response::Block(block) if block.id() == id => block,
         Response::NotFound(missing) if missing == id => {
@@ -236,15 +237,15 @@ pub fn expect_block(
         }
         other => return Err(unrequested(&other, &format!("block {id:.8}"))),
     };
-    let (got, expected) = (
-        block.content_root(params.genesis_id(), &block.wids()),
-        block.header.content_root,
-    );
-    if got != expected && !mutant!(ContentUnchecked) && !mutant!(ForeignBodyCondemned) {
-        let error = BlockError::ContentRoot { got, expected };
-        return Err(SessionError::BadBlock { id, error });
+    let block = Arc::new(*block);
+    match CheckedBlock::check(block.clone(), params) {
+        Ok(checked) => Ok(BranchBlock::Checked(checked)),
+        Err(error @ BlockError::ContentRoot { .. }) if !mutant!(ForeignBodyCondemned) => {
+            Err(SessionError::BadBlock { id, error })
+        }
+        // The block itself is at fault, which the chain manager finds and remembers.
+        Err(_) => Ok(BranchBlock::Unchecked(block)),
     }
-    Ok(Arc::new(*block))
 }
 
 fn unrequested(response: &Response, expected: &str) -> SessionError {

@@ -68,7 +68,7 @@ impl Held {
 
     /// Hands a branch in without waiting for what becomes of it.
     async fn connect(&self, blocks: &[Arc<Block>]) {
-        let blocks = blocks.to_vec();
+        let blocks = blocks.iter().cloned().map(BranchBlock::from).collect();
         let reply = self.fixture.manager.send(ConnectBranch { blocks });
         tokio::task::spawn_local(async move { drop(reply.await) });
         settle().await;

@@ -39,6 +39,7 @@ impl Fixture {
         let block = self.chain.blocks[height - 1].clone();
         let (giver, id) = (giver.clone(), block.id());
         let height = block.header.height;
+        let block = block.into();
         self.bodies.put(height, id, Body { block, giver });
     }
 

@@ -1,73 +1,75 @@
 //! Bodies whose signatures are verified before it is their turn to be connected, so that all
-//! cores have work while the chain manager goes through the batch before them in order. What
-//! was found right is remembered by witness id, and nothing else comes of it: every rule is
-//! judged when they are connected.
+//! cores have work while the chain manager goes through the batch before them in order. One
+//! that breaks a rule is handed on as it came: it is the chain manager that refuses it.
 //!
 //! Only bodies that belong to headers with their work come here, so nobody has signatures
 //! verified without it.
 
-use crate::env::Env;
+use crate::{branch_block::BranchBlock, env::Env};
 use futures::future::LocalBoxFuture;
-use mvb_protocol::{
-    block::Block,
-    hash::BlockId,
-    numbers::Height,
-    validate::{CheckedBlock, verify_signatures},
-};
-use std::{future::Future, pin::pin, sync::Arc};
+use mvb_protocol::{hash::BlockId, numbers::Height};
+use std::{collections::VecDeque, future::Future, pin::pin};
 
-/// Bodies that are being verified.
-pub(super) struct Coming {
-    /// Which they are.
-    pub keys: Vec<(Height, BlockId)>,
-    /// The bodies.
-    pub blocks: Vec<Arc<Block>>,
-    verified: LocalBoxFuture<'static, ()>,
+/// How many answers are verified at a time. With one, the cores would have nothing to do
+/// while the next is on its way.
+const MOST: usize = 3;
+
+/// Bodies, and which they are.
+pub(super) type Came = Vec<((Height, BlockId), BranchBlock)>;
+
+/// Answers that are being verified, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Coming(VecDeque<Verifying>);
+
+struct Verifying {
+    keys: Vec<(Height, BlockId)>,
+    blocks: LocalBoxFuture<'static, Vec<BranchBlock>>,
 }
 
 impl Coming {
-    /// Begins to verify at once.
-    pub(super) fn begin(env: &Env, keys: &[(Height, BlockId)], blocks: Vec<Arc<Block>>) -> Self {
-        let (params, cache) = (env.params.clone(), env.verified.clone());
-        let (parallel, bodies) = (env.workers.parallel(), blocks.clone());
+    pub(super) fn has_room(&self) -> bool {
+        self.0.len() < MOST
+    }
+
+    /// Begins to verify an answer at once.
+    pub(super) fn begin(
+        &mut self,
+        env: &Env,
+        keys: &[(Height, BlockId)],
+        blocks: Vec<BranchBlock>,
+    ) {
+        let (cache, parallel) = (env.verified.clone(), env.workers.parallel());
         let verified = env.compute(move || {
-            let checked = bodies.into_iter();
-            let checked = checked.filter_map(|block| CheckedBlock::check(block, &params).ok());
             let is_known = |wid: &_| cache.contains(wid);
-            let verified = verify_signatures(checked.collect(), &is_known, &*parallel);
-            for block in verified.iter().flatten() {
-                block.wids().iter().for_each(|wid| cache.insert(*wid));
-            }
+            BranchBlock::verify(blocks, &is_known, &*parallel)
         });
-        Self {
+        self.0.push_back(Verifying {
             keys: keys.to_vec(),
-            blocks,
-            verified: Box::pin(verified),
-        }
+            blocks: Box::pin(verified),
+        });
     }
 
-    /// Waits until they are verified.
-    pub(super) async fn verified(&mut self) {
-        (&mut self.verified).await;
+    /// Waits for the first answer; `None` without any. It may be given up and waited for again.
+    pub(super) async fn next(&mut self) -> Option<Came> {
+        let blocks = (&mut self.0.front_mut()?.blocks).await;
+        let first = self.0.pop_front()?;
+        Some(first.keys.into_iter().zip(blocks).collect())
     }
-}
 
-/// Does some work, and hands on what is verified meanwhile as soon as it is.
-pub(super) async fn beside<T>(
-    coming: &mut Option<Coming>,
-    hand_on: impl FnOnce(Coming),
-    work: impl Future<Output = T>,
-) -> T {
-    let mut work = pin!(work);
-    if let Some(verifying) = coming {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = verifying.verified() => {}
+    /// Does some work, and hands on what is verified meanwhile as soon as it is.
+    pub(super) async fn beside<T>(
+        &mut self,
+        hand_on: impl Fn(Came),
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        loop {
+            let came = tokio::select! {
+                biased;
+                done = &mut work => return done,
+                came = self.next(), if !self.0.is_empty() => came,
+            };
+            came.into_iter().for_each(&hand_on);
         }
     }
-    if let Some(verified) = coming.take() {
-        hand_on(verified);
-    }
-    work.await
 }
