@@ -2,11 +2,13 @@
 //! network of a test's own, where loopback's 16 million addresses are as many attackers.
 //! Each is bounded in count and time and ends by itself; nothing here judges the node.
 
+mod bad_peers;
 mod clients;
 mod floods;
 mod liars;
 pub mod premade;
 
+pub use bad_peers::{Asked, BadPeers, Wrong};
 pub use clients::{ConnectionFlood, SlowClients};
 pub use floods::{Flood, forged_payments, invented_statuses};
 pub use liars::Liars;

@@ -4,6 +4,7 @@
 //! namespace of their own.
 
 pub mod attacks;
+pub mod bad_peers;
 pub mod crashes;
 pub mod disk;
 pub mod doctor;

@@ -2,7 +2,7 @@
 
 use mvb_tests::{
     isolated,
-    scenarios::{attacks, long},
+    scenarios::{attacks, bad_peers, long},
 };
 use std::path::Path;
 
@@ -49,6 +49,13 @@ fn a_datagram_reflects_nothing_and_points_at_nobody_but_its_source() {
 fn one_pinned_peer_is_enough_among_liars() {
     isolated!(|| {
         attacks::eclipse(program(), 100, 2);
+    });
+}
+
+#[test]
+fn beside_one_that_stalls_one_that_trickles_and_one_that_lies_a_good_peers_chain_is_fetched() {
+    isolated!(|| {
+        bad_peers::cost(program(), 400, 1, |_| {});
     });
 }
 

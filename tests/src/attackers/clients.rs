@@ -37,7 +37,7 @@ const BETWEEN_VISITS: Duration = Duration::from_millis(200);
 const TRICKLE: Duration = Duration::from_millis(500);
 
 /// A thread with a runtime, whose tasks end with it.
-struct Crowd {
+pub(super) struct Crowd {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
     connections: Arc<AtomicU64>,
@@ -45,7 +45,7 @@ struct Crowd {
 
 impl Crowd {
     /// Runs one future for each client, for `longest` at most.
-    fn begin<F: Future<Output = ()>>(
+    pub(super) fn begin<F: Future<Output = ()>>(
         clients: usize,
         longest: Duration,
         client: impl Fn(usize, Arc<AtomicU64>) -> F + Send + 'static,
@@ -77,7 +77,7 @@ impl Crowd {
         }
     }
 
-    fn end(self) -> u64 {
+    pub(super) fn end(self) -> u64 {
         self.stop.send_replace(true);
         self.thread.join().expect("the crowd only talks");
         self.connections.load(Ordering::Relaxed)
@@ -185,7 +185,7 @@ async fn greet(stream: &mut TcpStream, hello: &[u8]) -> io::Result<()> {
     write_frame(stream, hello).await
 }
 
-async fn wait_for_the_end(stream: &mut TcpStream) -> io::Result<()> {
+pub(super) async fn wait_for_the_end(stream: &mut TcpStream) -> io::Result<()> {
     let mut ignored = [0; 1_024];
     while stream.read(&mut ignored).await? > 0 {}
     Ok(())

@@ -5,7 +5,8 @@
 use mvb_tests::{
     namespaces,
     scenarios::{
-        attacks, crashes, disk, endurance, lan, lan::Payments, life, long, operator, payments,
+        attacks, bad_peers, crashes, disk, endurance, lan, lan::Payments, life, long, operator,
+        payments,
     },
 };
 use std::{path::Path, process::ExitCode};
@@ -176,6 +177,17 @@ const SCENARIOS: &[Scenario] = &[
         run: |program, seconds| {
             let endured = attacks::eclipse(program, 200, seconds as u64);
             format!("{seconds} s among 200 liars: {endured:?}")
+        },
+    },
+    Scenario {
+        name: "bad-peers",
+        count: 20_000,
+        run: |program, blocks| {
+            println!("making a chain of {blocks} blocks");
+            let cost = bad_peers::cost(program, blocks as u64, 8, |round| {
+                println!("ratio {:.2} of {round:?}", round.ratio());
+            });
+            format!("{blocks} blocks: {cost:?}")
         },
     },
     Scenario {
