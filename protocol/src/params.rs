@@ -266,3 +266,38 @@ impl ChainParams {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_parameter_that_differs_is_named_and_no_other() {
+        let ours = ChainParams::default();
+        assert_eq!(ours.differences(&ours), Vec::<String>::new());
+        let theirs = ChainParams {
+            rules_version: 2,
+            network_name: "theirs".to_owned(),
+            difficulty: 20,
+            block_size: 3,
+            block_reward: Amount::from_units(5_000_000),
+            target_block_seconds: 5,
+            max_block_bytes: 1_024,
+        };
+        let all = [
+            "rules_version 2, this network 1",
+            "network_name \"theirs\", this network \"mvb\"",
+            "difficulty 20, this network 26",
+            "block_size 3, this network 2",
+            "block_reward 5, this network 10",
+            "target_block_seconds 5, this network 0",
+            "max_block_bytes 1024, this network 1048576",
+        ];
+        assert_eq!(ours.differences(&theirs), all);
+        let one = ChainParams {
+            difficulty: 20,
+            ..ours.clone()
+        };
+        assert_eq!(ours.differences(&one), [all[2]]);
+    }
+}

@@ -83,6 +83,8 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{TestChain, easy_params};
+    use mvb_protocol::params::MAX_BLOCK_BYTES_LIMIT;
 
     #[test]
     fn one_session_may_exceed_the_shared_budget_and_gives_it_back() {
@@ -100,5 +102,36 @@ mod tests {
         assert!(second.take_bytes(1));
         drop(second);
         assert_eq!((budget.shared.get(), budget.large.get()), (0, false));
+    }
+
+    #[test]
+    fn the_large_place_holds_what_it_says_and_no_byte_more() {
+        let mut share = Share::new(Rc::default());
+        for bytes in [SHARED_BYTES, 1, LARGE_BYTES - SHARED_BYTES - 1] {
+            assert!(share.take_bytes(bytes));
+        }
+        assert!(!share.take_bytes(1));
+    }
+
+    #[test]
+    fn a_block_counts_as_what_it_takes_decoded() {
+        let budget = Rc::<Budget>::default();
+        let chain = TestChain::new(&easy_params()).and(1, 1);
+        let block = &chain.blocks[0];
+        assert!(Share::new(budget.clone()).take(block));
+        assert_eq!(budget.shared.get(), 0, "given back");
+        let mut share = Share::new(budget.clone());
+        assert!(share.take(block));
+        assert_eq!(budget.shared.get(), 2 * block.size() + 512);
+        share.take_bytes(SHARED_BYTES);
+        share.take_bytes(LARGE_BYTES);
+        assert!(!share.take(block));
+    }
+
+    #[test]
+    fn some_blocks_of_the_largest_size_are_held_by_all_and_many_by_one() {
+        let largest = 2 * MAX_BLOCK_BYTES_LIMIT as usize + 512;
+        assert!(SHARED_BYTES / largest >= 3);
+        assert!(LARGE_BYTES / largest >= 30);
     }
 }

@@ -1,5 +1,7 @@
 //! The table's decisions, without actors or connections.
 
+mod edges;
+
 use super::{
     back_off::MAX_BACK_OFFS,
     choose::{HEAD_START, UNPROVEN_PER_SECOND},
