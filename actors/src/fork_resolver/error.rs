@@ -157,3 +157,31 @@ impl SessionError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mvb_protocol::{hash::ContentRoot, numbers::Timestamp};
+
+    #[test]
+    fn only_a_block_that_breaks_a_rule_for_ever_is_misbehaviour() {
+        let [id, previous] = [BlockId([1; 32]), BlockId([2; 32])];
+        let too_far_ahead = BlockError::TooFarAhead {
+            got: Timestamp(5_000),
+            most: Timestamp(2_000),
+        };
+        let wrong = BlockError::ContentRoot {
+            got: ContentRoot([3; 32]),
+            expected: ContentRoot([4; 32]),
+        };
+        let by = Duration::from_secs(3);
+        for (error, conclusion) in [
+            (too_far_ahead, Conclusion::TooEarly { by }),
+            (BlockError::UnknownParent { previous }, Conclusion::Failed),
+            (wrong, Conclusion::Misbehaved),
+        ] {
+            let error = SessionError::BadBlock { id, error };
+            assert_eq!(error.conclusion(), conclusion, "{error}");
+        }
+    }
+}

@@ -184,3 +184,111 @@ impl AsyncWrite for Metered {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex},
+        time::{advance, sleep},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn deadlines() -> Deadlines {
+        Deadlines {
+            least_bytes_per_second: 1_000,
+            ..Deadlines::default()
+        }
+    }
+
+    fn metered(stream: BoxStream) -> (Metered, Rc<Meter>) {
+        let meter = Rc::<Meter>::default();
+        (Metered::new(stream, meter.clone()), meter)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_trickles_once_its_turn_and_the_time_its_bytes_earned_are_over() {
+        let meter = Meter::default();
+        meter.bytes.set(2_500);
+        advance(4 * SECOND + SECOND / 2 - TICK).await;
+        assert!(!meter.trickles(&deadlines(), 2 * SECOND));
+        advance(TICK).await;
+        assert!(meter.trickles(&deadlines(), 2 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_from_the_beginning_of_a_wait_to_its_end() {
+        let meter = Meter::default();
+        advance(2 * SECOND).await;
+        assert_eq!(meter.silence(), 2 * SECOND, "a greeting is due");
+        meter.end_wait();
+        advance(SECOND).await;
+        assert_eq!(meter.silence(), Duration::ZERO);
+        meter.begin_wait();
+        advance(SECOND).await;
+        assert_eq!(meter.silence(), SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_the_work_or_after_silence() {
+        let (meter, began) = (Meter::default(), Instant::now());
+        let pace = Pace::new(&meter);
+        let slow = async {
+            sleep(5 * SECOND - TICK).await;
+            7
+        };
+        assert_eq!(pace.keep(&meter, &deadlines(), slow).await, Some(7));
+        meter.begin_wait();
+        let kept = pace.keep(&meter, &deadlines(), pending::<()>()).await;
+        assert_eq!(kept, None);
+        assert_eq!(began.elapsed(), 10 * SECOND - TICK);
+    }
+
+    /// A thousand bytes every four seconds, each of which earns one: 30 and the nine of 36.
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_lasts_as_long_as_an_answer_may_and_its_bytes_earn() {
+        let (meter, began) = (Meter::default(), Instant::now());
+        meter.bytes.set(50_000);
+        let pace = Pace::new(&meter);
+        let trickle = async {
+            loop {
+                sleep(4 * SECOND).await;
+                meter.bytes.set(meter.bytes.get() + 1_000);
+                meter.last.set(Instant::now());
+            }
+        };
+        let kept = pace.keep(&meter, &deadlines(), trickle).await;
+        assert_eq!(kept, None::<()>);
+        assert_eq!(began.elapsed(), 39 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_is_counted_and_the_end_of_a_stream_is_no_sign_of_life() {
+        let (here, mut there) = duplex(64);
+        let (mut stream, meter) = metered(Box::new(here));
+        there.write_all(b"five!").await.unwrap();
+        advance(SECOND).await;
+        let mut bytes = [0; 64];
+        assert_eq!(stream.read(&mut bytes).await.unwrap(), 5);
+        assert_eq!((meter.bytes.get(), meter.silence()), (5, Duration::ZERO));
+        drop(there);
+        advance(SECOND).await;
+        assert_eq!(stream.read(&mut bytes).await.unwrap(), 0);
+        assert_eq!((meter.bytes.get(), meter.silence()), (5, SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_is_flushed_and_an_end_is_passed_on() {
+        let (here, mut there) = duplex(64);
+        let (mut stream, _) = metered(Box::new(BufWriter::new(here)));
+        let mut bytes = [0; 64];
+        stream.write_all(b"five!").await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(there.read(&mut bytes).await.unwrap(), 5);
+        stream.shutdown().await.unwrap();
+        assert_eq!(there.read(&mut bytes).await.unwrap(), 0);
+    }
+}

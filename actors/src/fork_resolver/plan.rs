@@ -197,3 +197,79 @@ impl Candidate {
         ids
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW, TestChain, World, easy_params};
+
+    /// The plan for a peer's chain, which begins with this node's.
+    fn begin(ours: &TestChain, theirs: &TestChain) -> Result<Page, SessionError> {
+        let headers: Vec<Header> = theirs.blocks.iter().map(|block| block.header).collect();
+        let world = World::with_chain(ours);
+        Candidate::begin(&world.env.store, &ours.params, &headers, NOW)
+    }
+
+    fn candidate(ours: &TestChain, theirs: &TestChain) -> Candidate {
+        match begin(ours, theirs) {
+            Ok(Page::Candidate(candidate)) => *candidate,
+            Ok(Page::Known) => panic!("it is known"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn chain(blocks: usize, to: u8) -> TestChain {
+        TestChain::new(&easy_params()).and(blocks, to)
+    }
+
+    #[test]
+    fn an_extension_takes_all_of_a_page_and_a_fork_what_makes_it_better() {
+        let base = chain(2, 1);
+        let ours = base.clone().and(2, 2);
+        let extension = candidate(&ours, &ours.clone().and(5, 3));
+        assert!(extension.is_extension() && extension.is_better() && extension.has_ended());
+        assert_eq!((extension.base(), extension.ids().len()), (ours.tip(), 5));
+        let theirs = base.and(5, 3);
+        let mut fork = candidate(&ours, &theirs);
+        assert!(!fork.is_extension() && fork.is_better());
+        let (ids, tip) = (fork.take_ids(), fork.tip());
+        assert!(tip.is_better_than(&ours.tip()) && (2..=3).contains(&ids.len()));
+        assert_eq!(ids.last(), Some(&tip.id));
+        assert!(fork.ids().is_empty());
+        assert!(matches!(begin(&ours, &chain(2, 1)), Ok(Page::Known)));
+    }
+
+    #[test]
+    fn a_fork_that_is_not_better_is_told_apart() {
+        let base = chain(2, 1);
+        let ours = base.clone().and(3, 2);
+        let worse = candidate(&ours, &base.and(2, 3));
+        assert!(!worse.is_better() && worse.has_ended());
+        assert_eq!(worse.ids().len(), 2);
+    }
+
+    #[test]
+    fn the_longest_locator_with_one_id_more_in_front_stays_as_long() {
+        let candidate = candidate(&chain(1, 1), &chain(3, 1));
+        for length in [MAX_LOCATOR - 1, MAX_LOCATOR] {
+            let start = Start {
+                tip: candidate.base(),
+                locator: (0..length).map(|byte| BlockId([byte as u8; 32])).collect(),
+            };
+            let ids = candidate.locator(&start);
+            assert_eq!(ids.len(), MAX_LOCATOR);
+            assert_eq!(ids[0], candidate.tip().id);
+            assert_eq!(ids.last(), start.locator.last());
+        }
+    }
+
+    #[test]
+    fn a_branch_that_grows_too_long_is_given_up() {
+        let mut candidate = candidate(&chain(1, 1), &chain(2, 1));
+        candidate.ids = vec![BlockId::default(); MAX_CANDIDATE];
+        assert!(candidate.extend(&easy_params(), &[], NOW).is_ok());
+        candidate.ids.push(BlockId::default());
+        let refused = candidate.extend(&easy_params(), &[], NOW);
+        assert!(matches!(refused, Err(SessionError::TooLarge { .. })));
+    }
+}

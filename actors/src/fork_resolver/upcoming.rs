@@ -110,3 +110,76 @@ impl Upcoming {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mvb_protocol::target::Work;
+
+    fn id(byte: u8) -> BlockId {
+        BlockId([byte; 32])
+    }
+
+    fn tip(height: u8, id: BlockId) -> Tip {
+        Tip {
+            id,
+            height: Height(u64::from(height)),
+            work: Work::ZERO,
+        }
+    }
+
+    /// Blocks 11 to 15, of which 11, 12 and 14 are stored.
+    fn upcoming() -> Upcoming {
+        let mut upcoming = Upcoming::after(tip(10, id(10)));
+        upcoming.extend((11..=15).map(id).collect(), [11, 12, 14].map(id).to_vec());
+        upcoming
+    }
+
+    fn at(heights: impl IntoIterator<Item = u8>) -> Vec<(Height, BlockId)> {
+        let at = |height| (Height(u64::from(height)), id(height));
+        heights.into_iter().map(at).collect()
+    }
+
+    #[test]
+    fn what_was_adopted_is_dropped_and_the_rest_keeps_its_heights() {
+        let mut upcoming = upcoming();
+        for height in [10, 12, 14] {
+            assert_eq!(upcoming.advance(tip(height, id(height))), Position::On);
+            assert_eq!(upcoming.iter().collect::<Vec<_>>(), at(height + 1..=15));
+        }
+        assert_eq!(upcoming.len(), 1);
+        assert_eq!(upcoming.advance(tip(15, id(15))), Position::On);
+        assert!(!upcoming.is_done(), "more may come");
+        upcoming.is_complete = true;
+        assert!(upcoming.is_done());
+    }
+
+    #[test]
+    fn a_tip_below_beside_or_beyond_it_drops_nothing() {
+        let mut upcoming = upcoming();
+        upcoming.is_complete = true;
+        for (tip, position) in [
+            (tip(9, id(9)), Position::Off),
+            (tip(10, id(99)), Position::Off),
+            (tip(12, id(99)), Position::Off),
+            (tip(15, id(99)), Position::Off),
+            (tip(16, id(16)), Position::Beyond),
+        ] {
+            assert_eq!(upcoming.advance(tip), position, "{tip:?}");
+            assert_eq!(upcoming.len(), 5);
+            assert!(!upcoming.is_done());
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_not_fetched() {
+        let mut upcoming = upcoming();
+        assert_eq!(upcoming.to_fetch(), at([13, 15]));
+        assert!(upcoming.is_next_stored());
+        assert_eq!(upcoming.stored_run(1), [id(11)]);
+        assert_eq!(upcoming.stored_run(9), [id(11), id(12)]);
+        upcoming.advance(tip(12, id(12)));
+        assert!(!upcoming.is_next_stored() && upcoming.stored_run(9).is_empty());
+        assert_eq!(upcoming.to_fetch(), at([13, 15]));
+    }
+}

@@ -119,3 +119,34 @@ async fn bodies_that_nobody_wants_are_forgotten() {
     fixture.bodies.forget(fixture.now + 2 * KEEP);
     assert_eq!(fixture.run(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn once_memory_is_half_full_nothing_beyond_what_is_here_is_asked_for() {
+    let mut fixture = Fixture::new(3);
+    let giver = fixture.giver(1);
+    fixture.bodies.bytes = ENOUGH_BYTES;
+    assert!(fixture.take(&giver, 9).is_empty());
+    fixture.bodies.bytes -= 1;
+    assert_eq!(fixture.take(&giver, 9), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_ends_with_the_body_that_fills_it() {
+    let mut fixture = Fixture::new(4);
+    let giver = fixture.giver(1);
+    for height in 1..=4 {
+        fixture.put(&giver, height);
+    }
+    let each = fixture.chain.blocks[0].size();
+    for (bytes, count) in [(0, 0), (1, 1), (2 * each, 2), (2 * each + 1, 3)] {
+        let run = fixture.bodies.run(fixture.wanted().into_iter(), bytes);
+        assert_eq!(run.len(), count, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_body_counts_as_what_it_takes_decoded() {
+    let chain = TestChain::new(&easy_params()).and(1, 1);
+    let block = &chain.blocks[0];
+    assert_eq!(memory_of(block), 2 * block.size() + 512);
+}
