@@ -236,10 +236,8 @@ impl Judge {
         let results = verify_signatures(unverified, &is_known, &*self.parallel);
         for block in results.iter().flatten() {
             // The other branch of a fork mostly holds the same payments.
-            block
-                .wids()
-                .iter()
-                .for_each(|wid| self.verified.insert(*wid));
+            let unknown = block.wids().iter().filter(|wid| !is_known(wid));
+            unknown.for_each(|wid| self.verified.insert(*wid));
         }
         let mut results = results.into_iter();
         let all = verified.into_iter();

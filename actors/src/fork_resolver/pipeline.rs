@@ -42,8 +42,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// How long what has come waits for more before it is connected.
 const BATCH_TIME: Duration = Duration::from_millis(500);
 
-/// How many headers a session judges ahead, so that there are bodies to ask for while two
-/// batches are on their way to the disk.
+/// How many headers a session judges ahead when it has no more bodies to ask for, because two
+/// batches are still on their way to the disk.
 const AHEAD: usize = 4 * MAX_HEADERS;
 
 /// How long one request to a peer should take. A slower peer is asked for less at a time.
@@ -119,20 +119,29 @@ impl Pipeline<'_> {
         loop {
             // Others may connect for long, and what they have connected is not to be fetched.
             self.advance(upcoming, progressed);
-            let wanted = {
+            let (wanted, ahead) = {
                 let upcoming = upcoming.borrow();
                 if upcoming.is_over {
                     return Ok(candidate);
                 }
-                (upcoming.is_complete || upcoming.len() >= AHEAD).then(|| upcoming.to_fetch())
+                let ahead = if upcoming.is_complete {
+                    AHEAD
+                } else {
+                    upcoming.len()
+                };
+                (upcoming.to_fetch(), ahead)
             };
-            let Some(wanted) = wanted else {
+            let batch = match ahead < MAX_HEADERS {
+                true => Vec::new(),
+                false => {
+                    self.bodies(|bodies| bodies.take(self.giver, &wanted, most, Instant::now()))
+                }
+            };
+            if batch.is_empty() && ahead < AHEAD {
                 let fetched = self.fetch_headers(session, candidate, upcoming);
                 candidate = coming.beside(|came| self.put(came), fetched).await?;
                 continue;
-            };
-            let batch =
-                self.bodies(|bodies| bodies.take(self.giver, &wanted, most, Instant::now()));
+            }
             if batch.is_empty() {
                 if let Some(came) = coming.next().await {
                     self.put(came);

@@ -3,7 +3,7 @@
 
 use crate::{
     history::{self, AccountRecord, Accounts},
-    schema,
+    names, schema,
     tables::{Batch, Plan, Read, Table, Tables},
 };
 use mvb_protocol::{
@@ -14,7 +14,7 @@ use mvb_protocol::{
         TxLocation, history,
     },
     codec,
-    hash::{BlockId, TxId},
+    hash::{BlockId, HASH_BYTES, TxId},
     mutant,
     numbers::Height,
     target::Work,
@@ -78,10 +78,11 @@ fn disconnect(
 ) -> Result<(), StoreError> {
     let height = block.block.header.height;
     let key = schema::height_key(height);
-    batch.delete(Table::Heights, block.id.0);
+    names::delete(batch, Table::Heights, &block.id.0, height);
     batch.delete(Table::Active, key);
     batch.delete(Table::Headers, key);
     batch.delete(Table::Blocks, key);
+    batch.delete(Table::TransactionIds, key);
     if !mutant!(OrphansForgotten) {
         let orphan = Orphan {
             work: block.work,
@@ -89,9 +90,9 @@ fn disconnect(
         };
         batch.put_record(Table::Orphans, block.id.0, &orphan);
     }
-    for (id, _) in transactions(block) {
+    for (id, location) in transactions(block) {
         if !mutant!(IndexKeepsOrphans) {
-            batch.delete(Table::Transactions, id.0);
+            names::delete(batch, Table::Transactions, &id.0, location);
         }
     }
     accounts.disconnect(batch, height, &history(&block.block))
@@ -108,13 +109,19 @@ fn connect(
         work: block.work,
     };
     let key = schema::height_key(header.height);
-    batch.put_record(Table::Heights, block.id.0, &header.height);
+    names::put(batch, Table::Heights, &block.id.0, header.height);
     batch.put_record(Table::Active, key, &block.id);
     batch.put_record(Table::Headers, key, &stored);
     batch.put_record(Table::Blocks, key, &*block.block);
     batch.delete(Table::Orphans, block.id.0);
+    let ids = block.transaction_ids.iter().map(|id| id.0);
+    batch.put(
+        Table::TransactionIds,
+        key,
+        &ids.collect::<Vec<_>>().concat(),
+    );
     for (id, location) in transactions(block) {
-        batch.put_record(Table::Transactions, id.0, &location);
+        names::put(batch, Table::Transactions, &id.0, location);
     }
     accounts.connect(batch, header.height, &history(&block.block))
 }
@@ -137,8 +144,9 @@ fn transactions(block: &ChainBlock) -> impl Iterator<Item = (&TxId, TxLocation)>
 
 /// Where a block stands on the active chain; `None` when it does not.
 pub(crate) fn height_of(tables: &dyn Read, id: &BlockId) -> Result<Option<Height>, StoreError> {
-    let name = format_args!("height of block {id}");
-    schema::get(tables, Table::Heights, &id.0, name)
+    names::find(tables, Table::Heights, &id.0, |height| {
+        Ok(active_id(tables, *height)? == Some(*id))
+    })
 }
 
 /// The active chain's header at a height.
@@ -177,8 +185,20 @@ pub(crate) fn active_id(tables: &dyn Read, height: Height) -> Result<Option<Bloc
 
 /// Where a payment stands.
 pub(crate) fn transaction(tables: &dyn Read, id: &TxId) -> Result<Option<TxLocation>, StoreError> {
-    let name = format_args!("location of payment {id}");
-    schema::get(tables, Table::Transactions, &id.0, name)
+    names::find(tables, Table::Transactions, &id.0, |location| {
+        Ok(payment_at(tables, *location)? == Some(*id))
+    })
+}
+
+/// The payment at a place.
+pub(crate) fn payment_at(
+    tables: &dyn Read,
+    location: TxLocation,
+) -> Result<Option<TxId>, StoreError> {
+    let key = schema::height_key(location.height);
+    let ids = tables.get(Table::TransactionIds, &key)?.unwrap_or_default();
+    let id = ids.chunks_exact(HASH_BYTES).nth(location.index as usize);
+    Ok(id.and_then(|id| Some(TxId(id.try_into().ok()?))))
 }
 
 impl ChainSnapshot for Snapshot<'_> {
@@ -353,7 +373,7 @@ mod tests {
     #[test]
     fn a_look_up_touches_no_more_of_a_long_chain_than_of_a_short_one() {
         let short = costs(5);
-        assert_eq!(short[..7], [1, 1, 2, 2, 1, 1, 5]);
+        assert_eq!(short[..7], [1, 1, 3, 3, 1, 0, 5]);
         let long = costs(2_000);
         assert_eq!(long[..7], short[..7]);
         // To the middle of a history at most 64 lines are passed over.

@@ -2,7 +2,7 @@
 //! look-up.
 //!
 //! The schema and all indices are written once, above ordered tables (`tables`, `schema`,
-//! `history`, `chain`). [`LmdbStore`] keeps them on disk, [`MemoryStore`] is its twin for simulations;
+//! `names`, `history`, `chain`). [`LmdbStore`] keeps them on disk, [`MemoryStore`] is its twin for simulations;
 //! both pass one conformance suite. This crate decides no rule of the ledger and keeps no
 //! payments that are not in a block.
 
@@ -12,6 +12,7 @@ mod file;
 mod history;
 mod lmdb;
 mod memory;
+mod names;
 mod open;
 mod schema;
 mod tables;

@@ -19,7 +19,7 @@ pub enum OpenError {
     },
     /// It was written by a version of this program with another layout.
     #[error(
-        "chain store in {} has schema version {got}, expected {expected}; use the version of mvb that made it, or `mvb chain reset`",
+        "chain store in {} has schema version {got}, expected {expected}; remove chains and chain.toml from the home to fetch the chain anew, keys and payments are kept, or use the version of mvb that made it",
         path.display()
     )]
     Schema {

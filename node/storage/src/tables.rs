@@ -20,7 +20,7 @@ pub(crate) enum Table {
     Meta,
     /// Accounts by address, each with the end of its history; an absent one is the default.
     Accounts,
-    /// The heights of the active chain's blocks, by id.
+    /// The heights of the active chain's blocks, by the end of their id.
     Heights,
     /// The active chain's ids by height.
     Active,
@@ -33,7 +33,9 @@ pub(crate) enum Table {
     History,
     /// Every 64th line of an address, by address.
     Marks,
-    /// Where payments stand on the active chain, by id.
+    /// The ids of a block's payments on the active chain, one after the other, by height.
+    TransactionIds,
+    /// Where payments stand on the active chain, by the end of their id.
     Transactions,
     /// Blocks that have left the active chain, by id.
     Orphans,
@@ -41,7 +43,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub(crate) const ALL: [Table; 10] = [
+    pub(crate) const ALL: [Table; 11] = [
         Table::Meta,
         Table::Accounts,
         Table::Heights,
@@ -50,6 +52,7 @@ impl Table {
         Table::Blocks,
         Table::History,
         Table::Marks,
+        Table::TransactionIds,
         Table::Transactions,
         Table::Orphans,
     ];
@@ -65,6 +68,7 @@ impl Table {
             Table::Blocks => "blocks",
             Table::History => "history",
             Table::Marks => "marks",
+            Table::TransactionIds => "transaction_ids",
             Table::Transactions => "transactions",
             Table::Orphans => "orphans",
         }

@@ -206,7 +206,7 @@ pub(crate) fn look_at_everything(store: &dyn ChainStore) {
 }
 
 /// How many tables a store has.
-const TABLES: usize = 10;
+const TABLES: usize = 11;
 
 fn sound_store() -> &'static MemoryStore {
     static STORE: OnceLock<MemoryStore> = OnceLock::new();

@@ -5,7 +5,7 @@ use super::{Stop, differs, hex};
 use crate::{
     chain,
     history::Accounts,
-    schema,
+    names, schema,
     tables::{Batch, Read, Table},
 };
 use mvb_protocol::{
@@ -33,6 +33,13 @@ impl Indices {
         ids: &[TxId],
     ) -> Result<(), Stop> {
         let height = block.header.height;
+        let own: Vec<_> = ids.iter().map(|id| id.0).collect();
+        let stored = tables.get(Table::TransactionIds, &schema::height_key(height))?;
+        if stored != Some(&own.concat()[..]) {
+            return differs(format!(
+                "the ids stored for block {height} are not its payments'"
+            ));
+        }
         for (id, index) in ids.iter().zip(0..) {
             let expected = TxLocation { height, index };
             let found = chain::transaction(tables, id)?;
@@ -74,19 +81,25 @@ impl Indices {
     /// Once every block was checked: nothing stands in an index that no block has.
     pub(super) fn compare(&self, tables: &dyn Read, tip: Tip) -> Result<(), Stop> {
         active_ends_at(tables, tip)?;
-        for table in [Table::Headers, Table::Blocks, Table::History] {
+        let by_height = [
+            Table::Headers,
+            Table::Blocks,
+            Table::TransactionIds,
+            Table::History,
+        ];
+        for table in by_height {
             find(tables, table, tip.height.0, |key, _| {
                 let height = schema::height_of(key);
                 Ok(height.is_none_or(|height| height.0 == 0 || tip.height < height))
             })?;
         }
-        find(tables, Table::Heights, tip.height.0, |key, value| {
-            let height: Height = schema::decode(value, "height of a block")?;
-            Ok(chain::active_id(tables, height)?.is_none_or(|id| id.0 != key))
+        find(tables, Table::Heights, tip.height.0, |key, _| {
+            let id_at = |at| Ok(chain::active_id(tables, at)?.map(|id| id.0));
+            Ok(!names::is_right(key, id_at)?)
         })?;
-        find(tables, Table::Transactions, self.payments, |key, value| {
-            let at: TxLocation = schema::decode(value, "location of a payment")?;
-            Ok(payment_at(tables, at)?.is_none_or(|id| id.0 != key))
+        find(tables, Table::Transactions, self.payments, |key, _| {
+            let id_at = |at| Ok(chain::payment_at(tables, at)?.map(|id| id.0));
+            Ok(!names::is_right(key, id_at)?)
         })?;
         // Those that blocks give were all found, but not which they are.
         find(tables, Table::Marks, self.marks, |_, _| Ok(false))?;
@@ -152,13 +165,6 @@ fn find(
             "{name} has {entries} entries, its blocks give {expected}"
         )),
     }
-}
-
-fn payment_at(tables: &dyn Read, at: TxLocation) -> Result<Option<TxId>, StoreError> {
-    Ok(chain::block_at(tables, at.height)?.and_then(|block| {
-        let payment = block.transactions.get(at.index as usize)?;
-        Some(payment.id())
-    }))
 }
 
 /// Every block off the active chain stands under its own id, and is off it.

@@ -3,7 +3,7 @@
 use crate::world::{Branch, params, three_blocks, tip, wallet};
 use mvb_protocol::{
     block::Block,
-    chain::{StoredHeader, Tip, TxLocation},
+    chain::{StoredHeader, Tip},
     codec,
     hash::BlockId,
     numbers::Height,
@@ -89,9 +89,9 @@ fn line(height: u64, index: u64, kind: u64) -> u64 {
     height << 24 | index << 2 | kind
 }
 
-fn location(height: u64, index: u32) -> Option<Vec<u8>> {
-    let height = Height(height);
-    Some(codec::encode(&TxLocation { height, index }))
+/// The key under which an id is found at a place.
+fn name(id: [u8; 32], place: u64) -> Vec<u8> {
+    [&id[24..], &place.to_be_bytes()].concat()
 }
 
 fn orphan(block: &Block) -> Option<Vec<u8>> {
@@ -134,36 +134,54 @@ const DAMAGES: &[Damage] = &[
     },
     Damage {
         table: "transactions",
-        change: |blocks| (blocks[2].transaction_ids()[1].0.to_vec(), None),
+        change: |blocks| (name(blocks[2].transaction_ids()[1].0, 3 << 24 | 1), None),
         says: "is indexed nowhere, expected at height 3, index 1",
     },
     Damage {
         table: "transactions",
-        change: |blocks| (blocks[2].transaction_ids()[0].0.to_vec(), location(3, 1)),
-        says: "is indexed at height 3, index 1, expected at height 3, index 0",
+        change: |blocks| {
+            let key = name(blocks[2].transaction_ids()[0].0, 3 << 24 | 1);
+            (key, Some(Vec::new()))
+        },
+        says: "transactions has",
     },
     Damage {
         table: "transactions",
-        change: |_| (vec![5; 32], location(3, 1)),
-        says: "transactions has 0505",
+        change: |_| (name([5; 32], 3 << 24 | 1), Some(Vec::new())),
+        says: "transactions has 0505050505050505",
+    },
+    Damage {
+        table: "transaction_ids",
+        change: |_| (at(3), None),
+        says: "the ids stored for block 3 are not its payments'",
+    },
+    Damage {
+        table: "transaction_ids",
+        change: |blocks| {
+            let ids = blocks[2].transaction_ids();
+            (at(3), Some([ids[0].0, ids[1].0, [5; 32]].concat()))
+        },
+        says: "the ids stored for block 3 are not its payments'",
+    },
+    Damage {
+        table: "transaction_ids",
+        change: |_| (at(4), Some(Vec::new())),
+        says: "transaction_ids has 0000000000000004",
     },
     Damage {
         table: "heights",
-        change: |blocks| (blocks[1].id().0.to_vec(), None),
+        change: |blocks| (name(blocks[1].id().0, 2), None),
         says: "is indexed nowhere, expected at height 2",
     },
     Damage {
         table: "heights",
-        change: |blocks| {
-            let height = codec::encode(&Height(3));
-            (blocks[1].id().0.to_vec(), Some(height))
-        },
-        says: "is indexed at height 3, expected at height 2",
+        change: |blocks| (name(blocks[1].id().0, 3), Some(Vec::new())),
+        says: "heights has",
     },
     Damage {
         table: "heights",
-        change: |_| (vec![5; 32], Some(codec::encode(&Height(2)))),
-        says: "heights has 0505",
+        change: |_| (vec![5; 3], Some(Vec::new())),
+        says: "heights has 050505",
     },
     Damage {
         table: "history",
