@@ -3,7 +3,9 @@
 //! table that decides; the sessions fetch, and the one whose turn it is connects.
 //!
 //! The lowest blocks matter most: they are asked for first, and when memory is full the highest
-//! make way for them. So there is always room for the next block, and nobody waits for room.
+//! make way for them. So there is always room for the next block, and nobody waits for room. The
+//! very lowest are what the chain waits for: whoever has shown that it delivers takes those over
+//! soon, and however many keep one back, it is asked of the next at once.
 
 use crate::branch_block::BranchBlock;
 use mvb_protocol::{block::Block, hash::BlockId, numbers::Height};
@@ -20,6 +22,13 @@ const ENOUGH_BYTES: usize = MOST_BYTES / 2;
 /// How long a peer may have a request alone when another has nothing else to ask for.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a peer may have one of the lowest bodies alone, once another has shown that it
+/// delivers.
+const HURRY: Duration = Duration::from_millis(250);
+
+/// How many of the lowest bodies that are not here yet are hurried with.
+const LOWEST: usize = 16;
+
 /// How long bodies are kept after the last session that wanted any.
 const KEEP: Duration = Duration::from_secs(60);
 
@@ -30,6 +39,8 @@ pub struct Giver {
     pub endpoint: SocketAddr,
     /// Whether any body it delivered was adopted.
     pub adopted: Cell<bool>,
+    /// Whether it has delivered any body.
+    delivers: Cell<bool>,
     number: u64,
 }
 
@@ -52,10 +63,19 @@ pub struct Body {
     pub giver: Rc<Giver>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Taken {
-    by: u64,
+    /// The sessions that fetch it, by number.
+    by: Vec<u64>,
+    /// When the first of them took it.
     since: Instant,
+}
+
+impl Taken {
+    /// Whether another than a giver has had it for so long.
+    fn is_late(&self, giver: &Giver, patience: Duration, now: Instant) -> bool {
+        !self.by.contains(&giver.number) && patience <= now.saturating_duration_since(self.since)
+    }
 }
 
 impl Bodies {
@@ -76,12 +96,14 @@ impl Bodies {
         Rc::new(Giver {
             endpoint,
             adopted: Cell::new(false),
+            delivers: Cell::new(false),
             number: self.givers,
         })
     }
 
-    /// Takes up to `most` of the bodies wanted, the lowest first: those nobody fetches, or else
-    /// those that somebody has been fetching for too long.
+    /// Takes up to `most` of the bodies wanted, the lowest first: those that the chain waits for
+    /// because of somebody else, those nobody fetches, or else those that somebody has been
+    /// fetching for too long.
     pub fn take(
         &mut self,
         giver: &Giver,
@@ -90,23 +112,32 @@ impl Bodies {
         now: Instant,
     ) -> Vec<(Height, BlockId)> {
         self.wanted_at = now;
-        let is_free = |(_, id): &(Height, BlockId)| !self.taken.contains_key(id);
-        let mut batch: Vec<_> = self.missing(wanted).filter(is_free).take(most).collect();
+        let others = &self.taken;
+        let is_free = |(_, id): &(Height, BlockId)| !others.contains_key(id);
+        let is_late = |patience| {
+            move |(_, id): &(Height, BlockId)| {
+                let taken = others.get(id);
+                taken.is_some_and(|taken| taken.is_late(giver, patience, now))
+            }
+        };
+        let mut batch = Vec::new();
+        if giver.delivers.get() {
+            let lowest = self.missing(wanted).take(LOWEST);
+            batch.extend(lowest.filter(is_late(HURRY)).take(most));
+        }
         if batch.is_empty() {
-            let is_late = |(_, id): &(Height, BlockId)| {
-                self.taken.get(id).is_some_and(|taken| {
-                    taken.by != giver.number
-                        && PATIENCE <= now.saturating_duration_since(taken.since)
-                })
-            };
-            batch = self.missing(wanted).filter(is_late).take(most).collect();
+            batch.extend(self.missing(wanted).filter(is_free).take(most));
+        }
+        if batch.is_empty() {
+            let late = self.missing(wanted).filter(is_late(PATIENCE));
+            batch.extend(late.take(most));
         }
         for (_, id) in &batch {
-            let taken = Taken {
-                by: giver.number,
+            let taken = self.taken.entry(*id).or_insert_with(|| Taken {
+                by: Vec::new(),
                 since: now,
-            };
-            self.taken.insert(*id, taken);
+            });
+            taken.by.push(giver.number);
         }
         batch
     }
@@ -130,6 +161,7 @@ impl Bodies {
     /// Keeps a body, unless it is here already or higher ones fill the memory.
     pub fn put(&mut self, height: Height, id: BlockId, body: Body) {
         self.taken.remove(&id);
+        body.giver.delivers.set(true);
         let key = (height, id);
         if self.held.contains_key(&key) {
             return;
@@ -148,7 +180,10 @@ impl Bodies {
 
     /// The session fetches none of what it took any more.
     pub fn release(&mut self, giver: &Giver) {
-        self.taken.retain(|_, taken| taken.by != giver.number);
+        self.taken.retain(|_, taken| {
+            taken.by.retain(|number| *number != giver.number);
+            !taken.by.is_empty()
+        });
     }
 
     /// The bodies that are here of those wanted, from the first one on without a gap, up to

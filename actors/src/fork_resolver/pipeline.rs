@@ -52,6 +52,9 @@ const REQUEST_TIME: Duration = Duration::from_millis(500);
 /// The least asked for at a time, so that a request is worth its way.
 const LEAST_REQUEST: usize = 4;
 
+/// What a session asks for first, before it has shown how fast it is, or that it answers.
+const FIRST_REQUEST: usize = 16;
+
 /// How much of an answer is gathered before it is decoded.
 const DECODE_BYTES: usize = 256 << 10;
 
@@ -114,7 +117,7 @@ impl Pipeline<'_> {
         upcoming: &RefCell<Upcoming>,
         progressed: &Cell<bool>,
     ) -> Result<Box<Candidate>, SessionError> {
-        let mut most = MAX_BLOCKS_REQUEST;
+        let mut most = FIRST_REQUEST;
         let mut coming = Coming::default();
         loop {
             // Others may connect for long, and what they have connected is not to be fetched.

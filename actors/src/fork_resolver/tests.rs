@@ -111,7 +111,7 @@ async fn a_newcomer_fetches_an_honest_peers_chain() {
         let peer = fixture.peer(4000, &theirs);
         fixture.hear(&peer);
         fixture.until_tip(&theirs).await;
-        assert_eq!(peer.block_requests(), 3, "128, 128 and 44 blocks");
+        assert_eq!(peer.block_requests(), 4, "16, 128, 128 and 28 blocks");
         assert_eq!(fixture.world.net.connected(peer.address), 1);
         seconds(1).await;
         let view = fixture.world.env.view.peers.borrow().clone();

@@ -71,10 +71,52 @@ async fn what_a_peer_is_late_with_is_taken_over_when_nothing_else_is_left() {
     fixture.now += PATIENCE;
     assert_eq!(fixture.take(&other, 9), [3, 4], "what is free comes first");
     assert_eq!(fixture.take(&other, 9), [1, 2]);
-    assert!(fixture.take(&late, 9).is_empty(), "others have just begun");
+    assert!(fixture.take(&late, 9).is_empty(), "it has been asked");
     fixture.put(&other, 1);
     fixture.put(&late, 1);
     assert_eq!(fixture.run(), 1, "the second copy is dropped");
+}
+
+/// Or a liar could take over what a peer that stalls has kept, and keep it in its turn.
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_over_in_vain_is_asked_of_the_next_at_once() {
+    let mut fixture = Fixture::new(2);
+    let (late, liar) = (fixture.giver(1), fixture.giver(2));
+    let honest = fixture.giver(3);
+    assert_eq!(fixture.take(&late, 2), [1, 2]);
+    fixture.now += PATIENCE;
+    assert_eq!(fixture.take(&liar, 9), [1, 2]);
+    assert_eq!(fixture.take(&honest, 9), [1, 2]);
+    assert!(fixture.take(&liar, 9).is_empty(), "it has been asked");
+    fixture.bodies.release(&late);
+    fixture.bodies.release(&honest);
+    assert!(fixture.take(&liar, 9).is_empty(), "it still fetches them");
+    assert_eq!(fixture.take(&honest, 1), [1], "they are late, not free");
+    fixture.bodies.release(&liar);
+    assert_eq!(fixture.take(&late, 9), [2], "nobody fetches it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_chain_waits_for_is_taken_over_soon_by_whoever_delivers() {
+    let mut fixture = Fixture::new(LOWEST + 9);
+    let (late, new) = (fixture.giver(1), fixture.giver(2));
+    let proven = fixture.giver(3);
+    assert_eq!(fixture.take(&late, LOWEST + 2).len(), LOWEST + 2);
+    let first_free = LOWEST + 3;
+    assert_eq!(fixture.take(&proven, 1), [first_free as u64]);
+    fixture.put(&proven, first_free);
+    fixture.now += HURRY - Duration::from_millis(1);
+    assert_eq!(fixture.take(&proven, 1), [first_free as u64 + 1]);
+    fixture.now += Duration::from_millis(1);
+    assert_eq!(
+        fixture.take(&new, 1),
+        [first_free as u64 + 2],
+        "who has shown nothing"
+    );
+    assert_eq!(fixture.take(&proven, 2), [1, 2]);
+    let rest: Vec<u64> = (3..=LOWEST as u64).collect();
+    assert_eq!(fixture.take(&proven, 99), rest, "no more than the lowest");
+    assert_eq!(fixture.take(&proven, 1), [first_free as u64 + 3]);
 }
 
 #[tokio::test(start_paused = true)]
