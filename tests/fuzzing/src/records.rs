@@ -8,7 +8,6 @@ use mvb_protocol::{
     amount::Amount,
     block::{Block, Header, Reward},
     chain::{ChainSnapshot, ChainStore, StoreError},
-    codec::encode,
     connect::connect,
     hash::{BlockId, ContentRoot},
     keys::{Curve, SecretKey},
@@ -423,8 +422,14 @@ fn store_records_seeds() -> Vec<Seed> {
         // The tip of another height, a removed account, a truncated block.
         beyond([0, 0, 0, 0, 2, 0, 30, 1]),
         beyond([2, 0, 1, 0, 0]),
-        beyond([1, 0, 3, 0, 0, 0, 9]),
-        beyond(encode(&(3, 0, 4))),
+        beyond([1, 0, 5, 0, 0, 0, 9]),
+        // An id that leads nowhere, other lines of a history, another id of a payment, one that
+        // is not found, and half of a block off the active chain.
+        beyond([4, 0, 2, 0, 0, 0, 0, 1]),
+        beyond([3, 0, 6, 0, 0, 2, 7, 7]),
+        beyond([0, 0, 8, 0, 1, 0, 0, 1]),
+        beyond([2, 0, 9, 0, 0]),
+        beyond([1, 0, 10, 0, 0, 0, 9]),
     ]
 }
 
