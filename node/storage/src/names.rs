@@ -77,12 +77,17 @@ pub(crate) fn find<P: From<Place>>(
 ) -> Result<Option<P>, StoreError> {
     let from = key(id, Place(0));
     let mut found = None;
-    tables.scan(table, &from, &mut |key, _| {
+    tables.scan(table, &from, &mut |key, value| {
         let place = read(key).filter(|(name, _)| from.starts_with(name));
         let Some((_, place)) = place else {
             return Ok(ControlFlow::Break(()));
         };
         let place = P::from(place);
+        if !value.is_empty() {
+            return Err(StoreError::Damaged {
+                what: format!("{}: an entry says more than its key", table.name()),
+            });
+        }
         if is_there(&place)? {
             found = Some(place);
             return Ok(ControlFlow::Break(()));

@@ -151,6 +151,19 @@ const DAMAGES: &[Damage] = &[
         says: "transactions has 0505050505050505",
     },
     Damage {
+        table: "transactions",
+        change: |blocks| {
+            let key = name(blocks[2].transaction_ids()[0].0, 3 << 24);
+            (key, Some(vec![7]))
+        },
+        says: "transactions: an entry says more than its key",
+    },
+    Damage {
+        table: "heights",
+        change: |blocks| (name(blocks[1].id().0, 2), Some(vec![7])),
+        says: "heights: an entry says more than its key",
+    },
+    Damage {
         table: "transaction_ids",
         change: |_| (at(3), None),
         says: "the ids stored for block 3 are not its payments'",
