@@ -35,8 +35,8 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How many bytes of blocks are connected in one step. The larger, the less often a page of
-/// the store is written; the pages of a step are held in memory until they are, some 20 times
-/// as many bytes on a long chain of small blocks.
+/// the store is written; the pages of a step are held in memory until they are, many times as
+/// many bytes on a long chain of small blocks.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// How long what has come waits for more before it is connected.

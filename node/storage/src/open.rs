@@ -19,7 +19,7 @@ pub enum OpenError {
     },
     /// It was written by a version of this program with another layout.
     #[error(
-        "chain store in {} has schema version {got}, expected {expected}; remove chains and chain.toml from the home to fetch the chain anew, keys and payments are kept, or use the version of mvb that made it",
+        "chain store in {} has schema version {got}, expected {expected}; use the version of mvb that made it, or, if another node has the chain, move chains and chain.toml out of the home to fetch it from there (keys and payments are kept)",
         path.display()
     )]
     Schema {

@@ -1,8 +1,8 @@
-//! How the chain is laid out in tables: the keys, the records, and the version of both.
-//! `chain` reads and writes through these functions, and nobody else knows a key's form.
+//! How the chain is laid out in tables: keys by height, the records of `meta`, and the version of
+//! it all. `names` and `history` know the keys and records that are packed tighter.
 //!
-//! Records are canonical MessagePack, but for histories (see `history`). Whatever does not decode is [`StoreError::Damaged`]
-//! under the record's name, never a panic.
+//! All other records are canonical MessagePack. Whatever does not decode is
+//! [`StoreError::Damaged`] under the record's name, never a panic.
 
 use crate::tables::{Batch, Read, Table};
 use mvb_protocol::{

@@ -2,8 +2,8 @@
 //! nobody can rely on. A node that synchronises from a good peer has to get along beside them.
 
 use super::{
-    clients::{Crowd, wait_for_the_end},
-    node, only_inside,
+    clients::{Crowd, hello, wait_for_the_end},
+    only_inside,
 };
 use mvb_actors::{
     env::RandomStream,
@@ -14,10 +14,7 @@ use mvb_protocol::{
     hash::BlockId,
     locator::fork_point,
     numbers::Height,
-    wire::{
-        Announcement, GetHeaders, Headers, Hello, MAX_REQUEST_BYTES, MAX_STATUS_BYTES, Request,
-        Response, WIRE_VERSION,
-    },
+    wire::{GetHeaders, Headers, MAX_REQUEST_BYTES, MAX_STATUS_BYTES, Request, Response},
 };
 use mvb_storage::LmdbStore;
 use std::{
@@ -96,6 +93,8 @@ impl BadPeers {
     pub fn begin(chain: &Arc<LmdbStore>, peers: &[(SocketAddr, Wrong)], longest: Duration) -> Self {
         only_inside();
         let random = RandomStream::new(1, 10);
+        let tip = chain.snapshot().and_then(|chain| chain.tip());
+        let tip = tip.expect("a readable chain");
         let kept = Kept::default();
         let mut asked = Vec::new();
         let mut all = Vec::new();
@@ -106,7 +105,7 @@ impl BadPeers {
             asked.push(counts.clone());
             let peer = Peer {
                 chain: chain.clone(),
-                hello: hello(chain, &random),
+                hello: hello(chain.params(), tip, &random),
                 wrong: *wrong,
                 kept: kept.clone(),
                 counts,
@@ -130,21 +129,6 @@ impl BadPeers {
         };
         self.asked.into_iter().map(counted).collect()
     }
-}
-
-fn hello(chain: &LmdbStore, random: &RandomStream) -> Vec<u8> {
-    let tip = chain.snapshot().and_then(|chain| chain.tip());
-    Hello {
-        least_version: WIRE_VERSION,
-        greatest_version: WIRE_VERSION,
-        features: 0,
-        node: node(random),
-        announcement: Announcement {
-            params: chain.params().clone(),
-            tip: tip.expect("a readable chain"),
-        },
-    }
-    .to_bytes()
 }
 
 async fn receive_visitors(listener: net::TcpListener, peer: Arc<Peer>) {

@@ -116,7 +116,8 @@ impl SlowClients {
                     loop {
                         if let Ok(stream) = connect(attacker(number), server).await {
                             connections.fetch_add(1, Ordering::Relaxed);
-                            let hello = hello(&params, &random);
+                            let tip = Tip::genesis(params.genesis_id());
+                            let hello = hello(&params, tip, &random);
                             // However the session ends, the client comes again.
                             let _ = stall(stream, number, &hello, &blocks).await;
                         }
@@ -133,7 +134,8 @@ impl SlowClients {
     }
 }
 
-fn hello(params: &ChainParams, random: &RandomStream) -> Vec<u8> {
+/// The greeting of a peer that claims a tip.
+pub(super) fn hello(params: &ChainParams, tip: Tip, random: &RandomStream) -> Vec<u8> {
     Hello {
         least_version: WIRE_VERSION,
         greatest_version: WIRE_VERSION,
@@ -141,7 +143,7 @@ fn hello(params: &ChainParams, random: &RandomStream) -> Vec<u8> {
         node: node(random),
         announcement: Announcement {
             params: params.clone(),
-            tip: Tip::genesis(params.genesis_id()),
+            tip,
         },
     }
     .to_bytes()
