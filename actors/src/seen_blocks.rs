@@ -181,16 +181,12 @@ mod tests {
             amount: Amount::from_units(1),
             extra_nonce: 0,
         };
-        Arc::new(ChainBlock {
-            id: header.id(),
-            block: Arc::new(Block {
-                header,
-                transactions: Vec::new(),
-                reward,
-            }),
-            transaction_ids: Vec::new(),
-            work: Work::ZERO,
-        })
+        let block = Block {
+            header,
+            transactions: Vec::new(),
+            reward,
+        };
+        Arc::new(ChainBlock::new(Arc::new(block), Work::ZERO))
     }
 
     fn change(disconnect: &[Arc<ChainBlock>], connect: &[Arc<ChainBlock>]) -> ChangeSet {

@@ -37,6 +37,11 @@ impl<K: Eq + Hash, V: Clone> SharedMap<K, V> {
         self.0.remove(key).map(|(_, value)| value)
     }
 
+    /// Removes the value at `key` if it is as wanted.
+    pub fn remove_if(&self, key: &K, is_wanted: impl FnOnce(&V) -> bool) {
+        self.0.remove_if(key, |_, value| is_wanted(value));
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -61,7 +66,10 @@ mod tests {
             (map.get(&1), map.contains(&1), map.len()),
             (Some("b"), true, 1)
         );
+        map.remove_if(&1, |value| *value == "a");
         assert_eq!(map.remove(&1), Some("b"));
+        map.insert(1, "a");
+        map.remove_if(&1, |value| *value == "a");
         assert!(map.get(&1).is_none() && map.is_empty());
     }
 }

@@ -209,7 +209,7 @@ impl Handler<SelectTransactions> for TransactionIntake {
     type Result = ResponseFuture<Selection>;
 
     fn handle(&mut self, message: SelectTransactions, _: &mut Self::Context) -> Self::Result {
-        let candidates = self.pool.candidates(message.max_bytes);
+        let candidates = self.pool.candidates(message.max_bytes, &message.ahead);
         let synced = self.env.view.chain.borrow().tip;
         let known = message.ahead.tip().unwrap_or(synced).id;
         if candidates.is_empty() {

@@ -7,7 +7,7 @@ use crate::{
     block::Block,
     chain::{
         Account, ChainBlock, ChainSnapshot, ChangeSet, HistoryEntry, StoreError, StoredHeader, Tip,
-        TxLocation, history,
+        TxLocation,
     },
     hash::{BlockId, TxId},
     numbers::Height,
@@ -33,6 +33,11 @@ impl Ahead {
     /// Where the chain will end; `None` if the store has everything.
     pub fn tip(&self) -> Option<Tip> {
         self.0.last().map(|changes| changes.tip)
+    }
+
+    /// An account as it will be, where it is changed before the chain ends.
+    pub fn account(&self, address: &Address) -> Option<&Account> {
+        last_account(&self.0, address)
     }
 
     /// Adds one that was judged on top of all the others.
@@ -88,6 +93,12 @@ impl Ahead {
     }
 }
 
+/// An account as the last of the change sets that change it leaves it.
+fn last_account<'c>(changes: &'c [Arc<ChangeSet>], address: &Address) -> Option<&'c Account> {
+    let mut newest_first = changes.iter().rev();
+    newest_first.find_map(|changes| changes.accounts.get(address))
+}
+
 /// A snapshot with change sets above it, which answers as one taken after their commit.
 pub struct ChainAhead<'a> {
     base: &'a dyn ChainSnapshot,
@@ -127,11 +138,7 @@ impl ChainSnapshot for ChainAhead<'_> {
     }
 
     fn account(&self, address: &Address) -> Result<Account, StoreError> {
-        let newest = self.changes.iter().rev();
-        match newest
-            .filter_map(|changes| changes.accounts.get(address))
-            .next()
-        {
+        match last_account(self.changes, address) {
             Some(account) => Ok(*account),
             None => self.base.account(address),
         }
@@ -163,7 +170,7 @@ impl ChainSnapshot for ChainAhead<'_> {
 
     fn transaction(&self, id: &TxId) -> Result<Option<TxLocation>, StoreError> {
         for (height, block) in &self.active {
-            let mut indices = (0..).zip(&block.transaction_ids);
+            let mut indices = (0..).zip(&*block.transaction_ids);
             if let Some((index, _)) = indices.find(|(_, other)| *other == id) {
                 let height = *height;
                 return Ok(Some(TxLocation { height, index }));
@@ -181,7 +188,7 @@ impl ChainSnapshot for ChainAhead<'_> {
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         let mut entries = Vec::new();
         for block in self.active.values().rev() {
-            let lines = history(&block.block).into_iter().rev();
+            let lines = block.history().into_iter().rev();
             entries.extend(
                 lines
                     .filter(|(owner, entry)| {

@@ -169,6 +169,11 @@ impl Block {
         self.transactions.iter().map(Transaction::id).collect()
     }
 
+    /// The payments' senders in order, each a hash.
+    pub fn senders(&self) -> Vec<Address> {
+        self.transactions.iter().map(Transaction::from).collect()
+    }
+
     /// The content root of this body with the given witness ids.
     pub fn content_root(&self, genesis: GenesisId, wids: &[Wid]) -> ContentRoot {
         let count = u32::try_from(wids.len()).unwrap_or(u32::MAX);

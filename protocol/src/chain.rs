@@ -102,8 +102,8 @@ pub struct HistoryEntry {
     pub kind: HistoryKind,
 }
 
-/// Every line a block adds to somebody's history.
-pub fn history(block: &Block) -> Vec<(Address, HistoryEntry)> {
+/// Every line a block, whose payments have these senders, adds to somebody's history.
+pub fn history(block: &Block, senders: &[Address]) -> Vec<(Address, HistoryEntry)> {
     let height = block.header.height;
     let mut entries = Vec::with_capacity(2 * block.transactions.len() + 1);
     let mut add = |address, index, kind| {
@@ -111,8 +111,8 @@ pub fn history(block: &Block) -> Vec<(Address, HistoryEntry)> {
         entries.push((address, HistoryEntry { location, kind }));
     };
     let mut index = 0;
-    for transaction in &block.transactions {
-        let (from, to) = (transaction.from(), transaction.to);
+    for (transaction, from) in block.transactions.iter().zip(senders) {
+        let (from, to) = (*from, transaction.to);
         if from == to {
             add(from, index, HistoryKind::SentToSelf);
         } else {
@@ -218,7 +218,7 @@ pub trait ChainStore: Send + Sync {
     fn commit(&self, changes: &ChangeSet) -> Result<(), StoreError>;
 }
 
-/// A block with the ids that the indices need, so that they are hashed once.
+/// A block with the ids and addresses that the indices need, so that they are hashed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainBlock {
     /// Its id.
@@ -226,9 +226,29 @@ pub struct ChainBlock {
     /// The block.
     pub block: Arc<Block>,
     /// The ids of its payments in order.
-    pub transaction_ids: Vec<TxId>,
+    pub transaction_ids: Arc<[TxId]>,
+    /// The senders of its payments in order.
+    pub senders: Arc<[Address]>,
     /// The work of its chain up to and with it.
     pub work: Work,
+}
+
+impl ChainBlock {
+    /// Hashes a block of which only the work up to it is known.
+    pub fn new(block: Arc<Block>, work: Work) -> Self {
+        Self {
+            id: block.id(),
+            transaction_ids: block.transaction_ids().into(),
+            senders: block.senders().into(),
+            block,
+            work,
+        }
+    }
+
+    /// Every line it adds to somebody's history.
+    pub fn history(&self) -> Vec<(Address, HistoryEntry)> {
+        history(&self.block, &self.senders)
+    }
 }
 
 /// One step of the active chain: an extension, or a reorganisation, with everything the
@@ -292,7 +312,8 @@ mod tests {
                 extra_nonce: 0,
             },
         };
-        let lines = history(&block).into_iter().map(|(address, entry)| {
+        let lines = history(&block, &block.senders());
+        let lines = lines.into_iter().map(|(address, entry)| {
             assert_eq!(entry.location.height, block.header.height);
             (address, entry.location.index, entry.kind)
         });

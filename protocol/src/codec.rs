@@ -5,7 +5,7 @@
 
 use crate::{params::MAX_BLOCK_WEIGHT, transaction::Transaction};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use std::{fmt, marker::PhantomData};
+use std::{fmt, io, marker::PhantomData};
 
 /// How deeply values may be nested.
 pub const MAX_DEPTH: usize = 16;
@@ -61,15 +61,37 @@ pub fn decode<T: Serialize + for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(MAX_DEPTH);
     let value = T::deserialize(&mut deserializer).map_err(malformed)?;
-    let mut again = Vec::with_capacity(bytes.len());
-    encode_into(&value, &mut again);
-    if again != bytes {
+    let mut same = Same {
+        rest: Some(bytes),
+        written: 0,
+    };
+    rmp_serde::encode::write(&mut same, &value).expect("comparing plain data cannot fail");
+    if same.rest != Some(&[]) {
         return Err(CodecError::NotCanonical {
             got: bytes.len(),
-            expected: again.len(),
+            expected: same.written,
         });
     }
     Ok(value)
+}
+
+/// Compares what is written to it, so that nothing of it need be kept.
+struct Same<'b> {
+    /// What should be written next; `None` once something else was.
+    rest: Option<&'b [u8]>,
+    written: usize,
+}
+
+impl io::Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest = self.rest.and_then(|rest| rest.strip_prefix(bytes));
+        self.written += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a sequence of at most `MAX` elements and refuses a longer one before anything
@@ -91,7 +113,7 @@ where
             if let Some(length) = seq.size_hint().filter(|length| *length > MAX) {
                 return Err(de::Error::invalid_length(length, &self));
             }
-            let mut elements = Vec::new();
+            let mut elements = Vec::with_capacity(seq.size_hint().unwrap_or(0));
             while let Some(element) = seq.next_element()? {
                 if elements.len() == MAX {
                     return Err(de::Error::invalid_length(MAX + 1, &self));

@@ -77,7 +77,8 @@ pub fn connect(
             Ok(tip) => connect.push(Arc::new(ChainBlock {
                 id: block.id(),
                 block: block.block().clone(),
-                transaction_ids: block.transaction_ids().to_vec(),
+                transaction_ids: block.transaction_ids().clone(),
+                senders: block.senders().clone(),
                 work: tip.work,
             })),
             Err(ValidationError::Store(error)) => return Err(error),
@@ -131,12 +132,7 @@ fn disconnect_down_to(
         let block = chain.block(&id)?.ok_or_else(|| damaged(id))?;
         ledger.undo_block(&block)?;
         let previous = block.header.previous;
-        taken.push(Arc::new(ChainBlock {
-            id,
-            transaction_ids: block.transaction_ids(),
-            block: Arc::new(block),
-            work: stored.work,
-        }));
+        taken.push(Arc::new(ChainBlock::new(Arc::new(block), stored.work)));
         id = previous;
     }
     Ok(taken)

@@ -98,9 +98,9 @@ impl Step<'_, '_> {
 
     /// Check, debit, then credit, so that paying oneself changes nothing but the fee and
     /// the sequence.
-    fn pay(&mut self, transaction: &Transaction) -> Result<(), StepError> {
+    fn pay(&mut self, transaction: &Transaction, from: Address) -> Result<(), StepError> {
         let needed = transaction.total()?;
-        self.update(transaction.from(), |account| {
+        self.update(from, |account| {
             let next = account
                 .sequence
                 .next()
@@ -200,7 +200,7 @@ impl<'a> Ledger<'a> {
         transaction: Verified<&Transaction>,
     ) -> Result<Result<(), LedgerError>, StoreError> {
         let mut step = self.step();
-        match step.pay(&transaction) {
+        match step.pay(&transaction, transaction.from()) {
             Ok(()) => {
                 let changed = step.changed;
                 self.changed.extend(changed);
@@ -222,8 +222,9 @@ impl<'a> Ledger<'a> {
         params: &ChainParams,
     ) -> Result<(), ValidationError> {
         let mut step = self.step();
-        for (index, transaction) in block.transactions().enumerate() {
-            step.pay(&transaction).map_err(|error| match error {
+        let senders = block.senders().iter();
+        for (index, (transaction, from)) in block.transactions().zip(senders).enumerate() {
+            step.pay(&transaction, *from).map_err(|error| match error {
                 StepError::Rule(error) => BlockError::Ledger { index, error }.into(),
                 StepError::Store(error) => ValidationError::Store(error),
             })?;

@@ -118,7 +118,7 @@ impl Journal {
             changes
                 .disconnect
                 .iter()
-                .flat_map(|block| &block.transaction_ids),
+                .flat_map(|block| &*block.transaction_ids),
         );
         self.reorgs += u64::from(!changes.disconnect.is_empty());
         self.deepest_reorg = self.deepest_reorg.max(changes.disconnect.len());

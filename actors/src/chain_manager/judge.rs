@@ -10,7 +10,7 @@ use mvb_protocol::{
     ahead::Ahead,
     chain::{ChainSnapshot, ChainStore, ChangeSet, StoreError, Tip},
     connect::connect,
-    hash::BlockId,
+    hash::{BlockId, Wid},
     mutant,
     numbers::Timestamp,
     params::ChainParams,
@@ -20,7 +20,10 @@ use mvb_protocol::{
         verify_signatures,
     },
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// How many invalid blocks are remembered.
 const INVALID_CAPACITY: usize = 4_096;
@@ -232,12 +235,22 @@ impl Judge {
                 }
             }
         }
-        let is_known = |wid: &_| self.verified.contains(wid);
+        let unknown = Mutex::new(BTreeSet::new());
+        let is_known = |wid: &Wid| {
+            let is_known = self.verified.contains(wid);
+            if !is_known {
+                let mut unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner);
+                unknown.insert(*wid);
+            }
+            is_known
+        };
         let results = verify_signatures(unverified, &is_known, &*self.parallel);
-        for block in results.iter().flatten() {
+        let unknown = unknown.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !unknown.is_empty() {
             // The other branch of a fork mostly holds the same payments.
-            let unknown = block.wids().iter().filter(|wid| !is_known(wid));
-            unknown.for_each(|wid| self.verified.insert(*wid));
+            let wids = results.iter().flatten().flat_map(|block| block.wids());
+            let right = wids.filter(|wid| unknown.contains(*wid));
+            right.for_each(|wid| self.verified.insert(*wid));
         }
         let mut results = results.into_iter();
         let all = verified.into_iter();

@@ -15,6 +15,7 @@ use super::{
 use crate::{messages::Refusal, shared_map::SharedMap, view::MempoolView};
 use mvb_protocol::{
     address::Address,
+    ahead::Ahead,
     amount::Amount,
     chain::Account,
     hash::{GenesisId, TxId, Wid},
@@ -190,9 +191,10 @@ impl Mempool {
         }
     }
 
-    /// Payments for a block of `max_bytes`, to be tried against the ledger.
-    pub fn candidates(&self, max_bytes: usize) -> Candidates {
-        Candidates::gather(&self.heads, &self.senders, max_bytes)
+    /// Payments for a block of `max_bytes`, to be tried against the ledger as it will be once
+    /// what is `ahead` of the store is written.
+    pub fn candidates(&self, max_bytes: usize, ahead: &Ahead) -> Candidates {
+        Candidates::gather(&self.heads, &self.senders, max_bytes, ahead)
     }
 
     /// Some of the payments that wait, by sender and sequence, those after `after` only.
@@ -294,9 +296,7 @@ impl Mempool {
         self.totals.waiting -= 1;
         self.totals.bytes -= entry.transaction.size();
         let wid = entry.name.wid;
-        if self.index.get(&entry.name.id).is_some_and(|w| w.wid == wid) {
-            self.index.remove(&entry.name.id);
-        }
+        self.index.remove_if(&entry.name.id, |w| w.wid == wid);
     }
 }
 

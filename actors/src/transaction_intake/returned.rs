@@ -40,14 +40,14 @@ fn disconnected(reorg: &TipChanged, most: usize) -> Vec<&Transaction> {
     let connected: BTreeSet<&TxId> = reorg
         .connected
         .iter()
-        .flat_map(|block| &block.transaction_ids)
+        .flat_map(|block| &*block.transaction_ids)
         .collect();
     let mut room = most;
     reorg
         .disconnected
         .iter()
         .rev()
-        .flat_map(|block| block.block.transactions.iter().zip(&block.transaction_ids))
+        .flat_map(|block| block.block.transactions.iter().zip(&*block.transaction_ids))
         .filter(|(_, id)| !connected.contains(id))
         .map(|(transaction, _)| transaction)
         .take_while(|transaction| {

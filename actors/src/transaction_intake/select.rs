@@ -8,6 +8,7 @@
 use super::queue::{FeeRate, HeadKey, SenderQueue};
 use mvb_protocol::{
     address::Address,
+    ahead::Ahead,
     chain::{ChainSnapshot, StoreError},
     ledger::{Ledger, LedgerError},
     mutant,
@@ -61,12 +62,19 @@ type Next = (FeeRate, Reverse<u64>, Address, Sequence);
 
 impl Candidates {
     /// Gathers the payments that would be chosen by their rates alone, and after them the
-    /// queues of senders who can only pay once one of these has paid them.
+    /// queues of senders who can only pay once one of these has paid them. What blocks `ahead`
+    /// of the store hold is passed over: right after a block of thousands of payments, all of
+    /// them still wait here.
     pub(super) fn gather(
         heads: &BTreeSet<HeadKey>,
         queues: &BTreeMap<Address, SenderQueue>,
         max_bytes: usize,
+        ahead: &Ahead,
     ) -> Self {
+        let first_of = |from: &Address, queue: &SenderQueue| {
+            let account = ahead.account(from).unwrap_or(&queue.account);
+            account.sequence
+        };
         let mut gathered = Self {
             max_bytes,
             ..Self::default()
@@ -83,7 +91,7 @@ impl Candidates {
             } else {
                 heads.next().and_then(|(.., from)| {
                     gathered.able.insert(*from);
-                    Some((*from, queues.get(from)?.account.sequence))
+                    Some((*from, first_of(from, queues.get(from)?)))
                 })
             };
             let Some((from, sequence)) = taken else { break };
@@ -101,7 +109,7 @@ impl Candidates {
         let mut room = max_bytes;
         paid.retain(|from| !gathered.able.contains(from));
         for from in &paid {
-            let first = queues.get(from).map(|queue| queue.account.sequence);
+            let first = queues.get(from).map(|queue| first_of(from, queue));
             let payments = std::iter::successors(first, |sequence| sequence.next())
                 .map_while(|sequence| Candidate::find(queues, from, sequence));
             for candidate in payments {

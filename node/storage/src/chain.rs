@@ -11,7 +11,7 @@ use mvb_protocol::{
     block::Block,
     chain::{
         Account, ChainBlock, ChainSnapshot, ChangeSet, HistoryEntry, StoreError, StoredHeader, Tip,
-        TxLocation, history,
+        TxLocation,
     },
     codec,
     hash::{BlockId, HASH_BYTES, TxId},
@@ -95,7 +95,7 @@ fn disconnect(
             names::delete(batch, Table::Transactions, &id.0, location);
         }
     }
-    accounts.disconnect(batch, height, &history(&block.block))
+    accounts.disconnect(batch, height, &block.history())
 }
 
 fn connect(
@@ -123,7 +123,7 @@ fn connect(
     for (id, location) in transactions(block) {
         names::put(batch, Table::Transactions, &id.0, location);
     }
-    accounts.connect(batch, header.height, &history(&block.block))
+    accounts.connect(batch, header.height, &block.history())
 }
 
 /// A block that has left the active chain, with the work of its chain up to it.
@@ -310,17 +310,12 @@ mod tests {
             };
             tip.id = header.id();
             tip.height = header.height;
-            let (transactions, work) = (Vec::new(), tip.work);
-            connect.push(Arc::new(ChainBlock {
-                id: tip.id,
-                block: Arc::new(Block {
-                    header,
-                    transactions,
-                    reward,
-                }),
-                transaction_ids: Vec::new(),
-                work,
-            }));
+            let block = Block {
+                header,
+                transactions: Vec::new(),
+                reward,
+            };
+            connect.push(Arc::new(ChainBlock::new(Arc::new(block), tip.work)));
         }
         let account = Account {
             balance: Amount::from_units(blocks),

@@ -216,10 +216,9 @@ impl Replay<'_> {
             for (address, account) in ledger.into_accounts() {
                 self.accounts.touch(&address)?.set(account);
             }
+            self.indices.check_payments(&*self.tables, &block)?;
             self.indices
-                .check_payments(&*self.tables, block.block(), block.transaction_ids())?;
-            self.indices
-                .check_history(&*self.tables, &mut self.accounts, block.block())?;
+                .check_history(&*self.tables, &mut self.accounts, &block)?;
             self.headers = headers;
         }
         Ok(bytes)

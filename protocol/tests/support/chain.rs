@@ -55,7 +55,7 @@ impl MemoryChain {
         assert_eq!(changes.previous, self.tip, "stale change set");
         for gone in &changes.disconnect {
             assert_eq!(self.active.pop(), Some(gone.id));
-            for id in &gone.transaction_ids {
+            for id in &*gone.transaction_ids {
                 assert!(self.transactions.remove(id).is_some());
             }
         }
@@ -73,7 +73,7 @@ impl MemoryChain {
                 },
             );
             self.blocks.insert(new.id, new.block.clone());
-            for (index, id) in (0..).zip(&new.transaction_ids) {
+            for (index, id) in (0..).zip(&*new.transaction_ids) {
                 let height = new.block.header.height;
                 let location = TxLocation { height, index };
                 assert!(self.transactions.insert(*id, location).is_none());

@@ -129,7 +129,11 @@ impl Bench {
     }
 
     fn select(&self, max_bytes: usize) -> Vec<Transaction> {
-        let chosen = self.pool.candidates(max_bytes).choose(self).unwrap();
+        let chosen = self
+            .pool
+            .candidates(max_bytes, &Ahead::default())
+            .choose(self)
+            .unwrap();
         let bytes: usize = chosen.iter().map(|transaction| transaction.size()).sum();
         assert!(bytes <= max_bytes);
         let mut ledger = Ledger::new(self);

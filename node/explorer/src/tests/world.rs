@@ -159,16 +159,15 @@ fn block(
         amount: Amount::from_units(10_000_000),
         extra_nonce: 0,
     };
-    Arc::new(ChainBlock {
-        id: header.id(),
-        transaction_ids: payments.iter().map(Transaction::id).collect(),
-        block: Arc::new(Block {
-            header,
-            transactions: payments,
-            reward,
-        }),
-        work: Target::from_difficulty(8).work(),
-    })
+    let block = Block {
+        header,
+        transactions: payments,
+        reward,
+    };
+    Arc::new(ChainBlock::new(
+        Arc::new(block),
+        Target::from_difficulty(8).work(),
+    ))
 }
 
 impl World {

@@ -9,10 +9,10 @@ use crate::{
     tables::{Batch, Read, Table},
 };
 use mvb_protocol::{
-    block::Block,
     chain::{StoreError, Tip, TxLocation, history},
-    hash::{BlockId, TxId},
+    hash::BlockId,
     numbers::Height,
+    validate::CheckedBlock,
 };
 use std::ops::ControlFlow;
 
@@ -29,10 +29,10 @@ impl Indices {
     pub(super) fn check_payments(
         &mut self,
         tables: &dyn Read,
-        block: &Block,
-        ids: &[TxId],
+        block: &CheckedBlock,
     ) -> Result<(), Stop> {
-        let height = block.header.height;
+        let height = block.block().header.height;
+        let ids = block.transaction_ids();
         let own: Vec<_> = ids.iter().map(|id| id.0).collect();
         let stored = tables.get(Table::TransactionIds, &schema::height_key(height))?;
         if stored != Some(&own.concat()[..]) {
@@ -60,11 +60,12 @@ impl Indices {
         &mut self,
         tables: &dyn Read,
         accounts: &mut Accounts<'_>,
-        block: &Block,
+        block: &CheckedBlock,
     ) -> Result<(), Stop> {
-        let height = block.header.height;
+        let height = block.block().header.height;
         let mut expected = Batch::default();
-        accounts.connect(&mut expected, height, &history(block))?;
+        let lines = history(block.block(), block.senders());
+        accounts.connect(&mut expected, height, &lines)?;
         for (table, key, value) in expected.iter() {
             if tables.get(table, key)? != value {
                 return differs(format!(
