@@ -492,6 +492,23 @@ async fn a_payment_verified_before_is_not_verified_again() {
     .await;
 }
 
+/// The other branch of a fork mostly holds the same payments.
+#[tokio::test(start_paused = true)]
+async fn what_a_block_had_verified_is_remembered_and_nothing_of_a_block_that_failed() {
+    local(async {
+        let (funded, payment) = chain_with_payment();
+        let forged = with_garbage_signature(&payment);
+        for (sent, is_remembered) in [(&payment, true), (&forged, false)] {
+            let block = funded.mine(vec![sent.clone()], address(1));
+            let fixture = Fixture::with_chain(&funded);
+            assert_eq!(fixture.submit(&block).await.is_ok(), is_remembered);
+            let verified = &fixture.world.env.verified;
+            assert_eq!(verified.contains(&sent.wid()), is_remembered);
+        }
+    })
+    .await;
+}
+
 /// What was found out about a body on its way counts as far as it goes: a signature that was
 /// not verified is, and what was verified is only trusted with the signatures.
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@
 use super::*;
 use mvb_protocol::{
     block::Block,
-    chain::{ChainSnapshot, HistoryEntry, StoreError, StoredHeader, Tip, TxLocation},
+    chain::{ChainSnapshot, ChangeSet, HistoryEntry, StoreError, StoredHeader, Tip, TxLocation},
     hash::BlockId,
     keys::{PublicKey, Signature},
     ledger::Ledger,
@@ -473,6 +473,38 @@ fn low_fees_behind_a_high_one_do_not_keep_other_senders_out_of_a_block() {
     let other = payment(2, 0, 5, 10);
     bench.accept(&[&other]);
     assert_eq!(bench.select(2 * SIZE), [payment(1, 0, 5, 90), other]);
+}
+
+#[test]
+fn what_a_block_ahead_of_the_store_holds_is_not_even_tried() {
+    let mut bench = Bench::with_room(10);
+    let [first, second] = [payment(1, 0, 5, 9), payment(1, 1, 5, 1)];
+    bench.accept(&[&first, &second, &payment(2, 0, 5, 5)]);
+    let tip = Tip::genesis(genesis());
+    let ahead_by = |accounts: &[(u8, u64)]| {
+        let mut ahead = Ahead::default();
+        let of = |(sender, sequence): &(u8, u64)| (address(*sender), account(99, *sequence));
+        ahead.push(Arc::new(ChangeSet {
+            previous: tip,
+            disconnect: Vec::new(),
+            connect: Vec::new(),
+            accounts: accounts.iter().map(of).collect(),
+            tip,
+        }));
+        ahead
+    };
+    assert!(
+        bench
+            .pool
+            .candidates(SIZE, &ahead_by(&[(1, 2), (2, 1)]))
+            .is_empty()
+    );
+    bench.accounts.insert(address(1), account(99, 1));
+    bench.accounts.insert(address(2), account(99, 1));
+    let rest = bench.pool.candidates(SIZE, &ahead_by(&[(1, 1), (2, 1)]));
+    let chosen = rest.choose(&bench).unwrap();
+    let ids: Vec<TxId> = chosen.iter().map(|transaction| transaction.id()).collect();
+    assert_eq!(ids, [second.id()]);
 }
 
 #[test]
