@@ -290,8 +290,11 @@ impl Pipeline<'_> {
             let position = self.advance(upcoming, progressed);
             let is_done = upcoming.borrow().is_done();
             if position != Position::On || is_done {
+                // The view may tell of a batch before its outcome does.
                 while let Some(outcome) = in_flight.next().await {
-                    outcome?;
+                    if outcome? {
+                        self.drop_adopted();
+                    }
                 }
                 break position == Position::On;
             }
