@@ -241,6 +241,8 @@ impl Handler<TipChanged> for ForkResolver {
 
     fn handle(&mut self, _: TipChanged, ctx: &mut Self::Context) {
         self.is_view_due = true;
+        let height = self.tip().height;
+        self.shared.bodies.borrow_mut().reached(height);
         self.shared.changed.notify_waiters();
         self.look(ctx);
     }

@@ -3,7 +3,8 @@
 //! table that decides; the sessions fetch, and the one whose turn it is connects.
 //!
 //! The lowest blocks matter most: they are asked for first, and when memory is full the highest
-//! make way for them. So there is always room for the next block, and nobody waits for room. The
+//! make way for them. What the chain has reached is let go and not kept when it comes late. So
+//! there is always room for the next block, and nobody waits for room. The
 //! very lowest are what the chain waits for: whoever has shown that it delivers takes those over
 //! soon, and however many keep one back, it is asked of the next at once.
 
@@ -49,6 +50,8 @@ pub struct Giver {
 pub struct Bodies {
     held: BTreeMap<(Height, BlockId), Body>,
     bytes: usize,
+    /// The height of this node's chain; all that is held is above it.
+    reached: Height,
     taken: BTreeMap<BlockId, Taken>,
     givers: u64,
     wanted_at: Instant,
@@ -84,6 +87,7 @@ impl Bodies {
         Self {
             held: BTreeMap::new(),
             bytes: 0,
+            reached: Height(0),
             taken: BTreeMap::new(),
             givers: 0,
             wanted_at: now,
@@ -144,9 +148,10 @@ impl Bodies {
 
     /// Those of some bodies, in order, that are not here and that there is room for.
     fn missing(&self, wanted: &[(Height, BlockId)]) -> impl Iterator<Item = (Height, BlockId)> {
-        let highest = self.held.last_key_value().map(|(key, _)| *key);
-        let has_room = move |key: &(Height, BlockId)| {
-            self.bytes < ENOUGH_BYTES || highest.is_some_and(|highest| *key < highest)
+        // Heights, not ids: blocks beside the next one must not be in its way.
+        let highest = self.held.last_key_value().map(|((height, _), _)| *height);
+        let has_room = move |(height, _): &(Height, BlockId)| {
+            self.bytes < ENOUGH_BYTES || highest.is_some_and(|highest| *height <= highest)
         };
         // Both stand in the same order, so thousands that are here are passed by in one walk.
         let mut held = self.held.keys().peekable();
@@ -158,18 +163,19 @@ impl Bodies {
         wanted.filter(move |key| !is_held(key)).filter(has_room)
     }
 
-    /// Keeps a body, unless it is here already or higher ones fill the memory.
+    /// Keeps a body, unless it is here already, the chain has reached it, or lower ones fill the
+    /// memory.
     pub fn put(&mut self, height: Height, id: BlockId, body: Body) {
         self.taken.remove(&id);
         body.giver.delivers.set(true);
         let key = (height, id);
-        if self.held.contains_key(&key) {
+        if height <= self.reached || self.held.contains_key(&key) {
             return;
         }
         let bytes = memory_of(body.block.block());
         while self.bytes + bytes > MOST_BYTES {
             match self.held.last_key_value().map(|(last, _)| *last) {
-                Some(last) if key < last => self.remove(&last),
+                Some(last) if height <= last.0 => self.remove(&last),
                 Some(_) => return,
                 None => break,
             }
@@ -203,8 +209,9 @@ impl Bodies {
         run
     }
 
-    /// The chain has reached this height: what is not above it is of no use any more.
+    /// This node's chain is at this height: what is not above it is of no use.
     pub fn reached(&mut self, height: Height) {
+        self.reached = height;
         let above = (Height(height.0.saturating_add(1)), BlockId([0; 32]));
         let kept = self.held.split_off(&above);
         for body in self.held.values() {

@@ -292,9 +292,7 @@ impl Pipeline<'_> {
             if position != Position::On || is_done {
                 // The view may tell of a batch before its outcome does.
                 while let Some(outcome) = in_flight.next().await {
-                    if outcome? {
-                        self.drop_adopted();
-                    }
+                    outcome?;
                 }
                 break position == Position::On;
             }
@@ -316,10 +314,7 @@ impl Pipeline<'_> {
                 }
             };
             match outcome {
-                Some(true) => {
-                    progressed.set(true);
-                    self.drop_adopted();
-                }
+                Some(true) => progressed.set(true),
                 Some(false) => break false,
                 None => {}
             }
@@ -408,12 +403,6 @@ impl Pipeline<'_> {
             (self.report)(self.giver.endpoint, Report::Adopted { blocks });
         };
         connect(self.shared, blocks, &credit).await
-    }
-
-    fn drop_adopted(&self) {
-        let height = self.shared.env.view.chain.borrow().tip.height;
-        self.bodies(|bodies| bodies.reached(height));
-        self.shared.changed.notify_waiters();
     }
 
     fn bodies<T>(&self, work: impl FnOnce(&mut Bodies) -> T) -> T {

@@ -81,8 +81,29 @@ impl Fixture {
         until("the tip is the peer's", || self.world.tip() == tip).await;
     }
 
+    /// How many of a chain's bodies are held for blocks to come.
+    async fn held(&self, chain: &TestChain) -> usize {
+        let held = self.resolver.send(HeldOf(chain.clone()));
+        held.await.expect("the resolver answers")
+    }
+
     fn failed_sessions(&self) -> u64 {
         self.world.env.view.counters.failed_sessions.get()
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "usize")]
+struct HeldOf(TestChain);
+
+impl Handler<HeldOf> for ForkResolver {
+    type Result = usize;
+
+    fn handle(&mut self, HeldOf(chain): HeldOf, _: &mut Self::Context) -> usize {
+        let bodies = self.shared.bodies.borrow();
+        let keys = chain.blocks.iter().map(|b| (b.header.height, b.id()));
+        keys.filter(|key| bodies.run([*key].into_iter(), 1).len() == 1)
+            .count()
     }
 }
 

@@ -151,6 +151,47 @@ async fn memory_is_bounded_and_the_highest_make_way_for_the_lowest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_chain_has_reached_is_let_go_and_not_kept_when_it_comes_late() {
+    let mut fixture = Fixture::new(4);
+    let giver = fixture.giver(1);
+    fixture.put(&giver, 1);
+    fixture.put(&giver, 3);
+    fixture.bodies.reached(Height(2));
+    fixture.put(&giver, 2);
+    assert_eq!(fixture.bodies.held.len(), 1, "the third");
+    assert_eq!(
+        fixture.bodies.bytes,
+        memory_of(&fixture.chain.blocks[2]),
+        "and no more counts"
+    );
+    // A reorg may lead to fewer blocks, of more work.
+    fixture.bodies.reached(Height(1));
+    fixture.put(&giver, 2);
+    assert_eq!(fixture.bodies.held.len(), 2);
+}
+
+/// Or whoever finds a few blocks at the height of the next one could keep it away for ever.
+#[tokio::test(start_paused = true)]
+async fn other_blocks_of_its_height_are_not_in_the_way_of_the_next_one() {
+    let mut fixture = Fixture::new(0);
+    let giver = fixture.giver(1);
+    let base = fixture.chain.clone();
+    let mut chains: Vec<_> = (1..5).map(|to| base.clone().and(1, to)).collect();
+    chains.sort_by_key(|chain| chain.id(1));
+    let next = chains.pop().unwrap();
+    for beside in chains {
+        fixture.chain = beside;
+        fixture.put(&giver, 1);
+    }
+    fixture.chain = next;
+    fixture.bodies.bytes = MOST_BYTES;
+    assert_eq!(fixture.take(&giver, 9), [1]);
+    fixture.put(&giver, 1);
+    assert_eq!(fixture.run(), 1);
+    assert!(fixture.bodies.bytes <= MOST_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_that_nobody_wants_are_forgotten() {
     let mut fixture = Fixture::new(2);
     let giver = fixture.giver(1);

@@ -109,3 +109,43 @@ async fn a_block_found_here_in_the_middle_of_a_shared_download_costs_no_peer_any
     })
     .await;
 }
+
+/// Held bodies take the room of those to come.
+#[tokio::test(start_paused = true)]
+async fn no_body_is_held_once_its_block_is_adopted_however_it_came() {
+    local(async {
+        let mut theirs = chain(0, 1);
+        let fixture = Fixture::new(&theirs);
+        let peers = [4000, 4001].map(|port| fixture.peer(port, &theirs));
+        for _ in 0..20 {
+            theirs = theirs.and(3, 1);
+            for peer in &peers {
+                *peer.chain.borrow_mut() = theirs.clone();
+                fixture.hear(peer);
+            }
+            fixture.until_tip(&theirs).await;
+            assert_eq!(fixture.held(&theirs).await, 0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_come_after_their_adoption_are_not_held() {
+    local(async {
+        let theirs = chain(4, 1);
+        let fixture = Fixture::new(&chain(0, 1));
+        let late = fixture.peer(4000, &theirs);
+        late.block_time.set(2 * bodies::PATIENCE);
+        fixture.hear(&late);
+        until("it is asked", || late.block_requests() == 1).await;
+        let prompt = fixture.peer(4001, &theirs);
+        fixture.hear(&prompt);
+        fixture.until_tip(&theirs).await;
+        assert_eq!(prompt.asked_blocks(), 4, "it delivered all");
+        seconds(20).await;
+        assert_eq!(fixture.held(&theirs).await, 0);
+        assert_eq!(fixture.failed_sessions(), 0, "the late one sent them");
+    })
+    .await;
+}
