@@ -33,10 +33,14 @@ impl Progress {
         self.live
     }
 
-    /// Shows how far it is.
+    /// Shows how far it is with `what`; another one gets a bar of its own.
     pub fn set(&mut self, done: u64, of: u64, what: &str) {
         if !self.live {
             return;
+        }
+        // The pace of one stage says nothing of the next one's.
+        if self.bar.as_ref().is_some_and(|bar| bar.message() != what) {
+            self.clear();
         }
         let bar = self.bar.get_or_insert_with(|| new_bar(of));
         bar.set_length(of);
@@ -67,7 +71,7 @@ impl Drop for Progress {
 }
 
 fn new_bar(length: u64) -> ProgressBar {
-    let template = "{msg} {wide_bar} {pos}/{len} blocks, {eta} left";
+    let template = "{msg} {wide_bar} {pos}/{len}, {eta} left";
     let style = ProgressStyle::with_template(template)
         .expect("the template names only keys that indicatif knows")
         .progress_chars("█▉▊▋▌▍▎▏ ");

@@ -168,7 +168,7 @@ pub async fn watch<T>(
         }
         let (seen, elapsed) = (Seen::of(view), started.elapsed());
         match &seen.peers.sync {
-            Some(sync) => progress.set(sync.height.0, sync.claimed.0, "downloading"),
+            Some(sync) => progress.set(sync.height.0, sync.claimed.0, "downloading blocks"),
             None => progress.clear(),
         }
         for event in narrator.observe(&seen, elapsed) {

@@ -125,7 +125,7 @@ impl Generated {
             let most = (BATCH_PAYMENTS / u64::from(size.payments.max(1))).clamp(1, BATCH_BLOCKS);
             let count = most.min(size.blocks - tip.height.0);
             tip = maker.batch(tip, count, size.payments)?;
-            progress.set(tip.height.0, size.blocks, "making the chain");
+            progress.set(tip.height.0, size.blocks, "making blocks");
         }
         progress.clear();
         if tip.height.0 > size.blocks {

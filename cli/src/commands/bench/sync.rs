@@ -65,7 +65,7 @@ pub fn run(context: &Context, sync: &args::BenchSync) -> Result<Exit> {
         .hint("verifying the first half of the signatures");
     let half = size.blocks / 2;
     let mut verification = verify(&store, &threads, 1..=half, size, &mut progress)?;
-    context.output.hint("synchronising");
+    context.output.hint("synchronising blocks");
     let synced = synchronise(&chain, place.path(), &mut progress)?;
     context
         .output
@@ -107,7 +107,7 @@ fn verify(
         });
         took += began.elapsed();
         waiting.clear();
-        progress.set(height, size.blocks, "verifying signatures");
+        progress.set(height, size.blocks, "verifying blocks");
     }
     progress.clear();
     Ok(took)
@@ -163,7 +163,7 @@ fn synchronise(chain: &Generated, folder: &Path, progress: &mut Progress) -> Res
         most_memory = most_memory.max(syncing.anonymous_memory());
         if height > last.height {
             samples.push(Sample { at, height });
-            progress.set(height, tip.height.0, "synchronising");
+            progress.set(height, tip.height.0, "synchronising blocks");
         } else if at > last.at + PATIENCE {
             bail!("nothing was fetched for {} s", PATIENCE.as_secs());
         }

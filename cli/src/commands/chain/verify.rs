@@ -22,7 +22,7 @@ pub fn run(context: &Context) -> Result<Exit> {
     let workers = ThreadWorkers::new()?;
     let mut progress = Progress::new(&context.output);
     let found = store.verify(&*workers.parallel(), &mut |height, of| {
-        progress.set(height.0, of.0, "replaying");
+        progress.set(height.0, of.0, "replaying blocks");
     })?;
     progress.clear();
     let sound = found.is_sound();
