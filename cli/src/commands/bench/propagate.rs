@@ -9,9 +9,10 @@
 //! What is told, and how fine: this process is connected to every node's block server, as a
 //! peer is, and each node announces a tip there as soon as its disk has it. One process reads
 //! one monotonic clock: just before it writes the payment to the finder's connection, and
-//! whenever an announcement has been read. So each figure also holds the verification of the
-//! payment, the putting together and the search of the block, and the way of the announcement to
-//! this process: some tenths of a millisecond too much, never too little. In the same run the
+//! whenever an announcement has been read. A block counts from the time in its header, which the
+//! miner reads when it begins to put the block together, or from the payment, whichever is
+//! later. So each figure also holds the hashing of the payments, the search, and the way of the
+//! announcement to this process: a little too much, never too little. In the same run the
 //! sync alone of a small file beside the homes is measured: a block needs two, one after the
 //! other, the second at all nodes but the finder at once.
 
@@ -27,16 +28,23 @@ use super::{
     share::Share,
 };
 use crate::{args, context::Context, exit::Exit, progress::Progress};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
-use mvb_protocol::{amount::Amount, params::ChainParams, transaction::Transaction, wire::Request};
+use mvb_protocol::{
+    amount::Amount,
+    chain::Tip,
+    hash::BlockId,
+    params::ChainParams,
+    transaction::Transaction,
+    wire::{GetHeaders, Headers, Request, Response},
+};
 use serde::Serialize;
 use std::{
     fmt,
     fs::File,
     io::Write,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// What a full block holds: about the most that fits its bytes.
@@ -188,7 +196,8 @@ impl Network {
             .all(|client| client.greeted == self.clients[finder].greeted);
         ensure!(same, "the nodes did not agree before a block was found");
         let offer = Request::OfferTransaction(Box::new(payment));
-        let began = Instant::now();
+        let parent = self.clients[finder].greeted.id;
+        let (began, wall) = (Instant::now(), SystemTime::now());
         self.clients[finder].write(&offer).await?;
         let committed = self
             .clients
@@ -197,11 +206,29 @@ impl Network {
         let committed = try_join_all(committed).await?;
         let same = committed.iter().all(|(_, tip)| *tip == committed[finder].1);
         ensure!(same, "two nodes found a block at once");
-        let mut took: Vec<Duration> = committed.iter().map(|(at, _)| *at - began).collect();
+        let begun = UNIX_EPOCH + self.begun(finder, parent).await?;
+        let began = began + begun.duration_since(wall).unwrap_or_default();
+        let took = |(at, _): &(Instant, Tip)| at.checked_duration_since(began);
+        let took: Option<Vec<Duration>> = committed.iter().map(took).collect();
+        let mut took = took.context("a block is younger than its announcement")?;
         Ok(Block {
             finder: took.remove(finder),
             others: took,
         })
+    }
+}
+
+impl Network {
+    /// When the finder began to put together the block after this one, since 1970.
+    async fn begun(&mut self, finder: usize, parent: BlockId) -> Result<Duration> {
+        let locator = vec![parent];
+        let request = Request::GetHeaders(GetHeaders { locator, limit: 1 });
+        match self.clients[finder].ask(&request).await? {
+            Response::Headers(Headers { headers }) if headers.len() == 1 => {
+                Ok(Duration::from_millis(headers[0].timestamp.0))
+            }
+            other => bail!("got {other:?} for the header of a new block"),
+        }
     }
 }
 
