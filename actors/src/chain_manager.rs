@@ -93,7 +93,7 @@ impl Handler<SubmitBlock> for ChainManager {
     type Result = ResponseFuture<Result<Tip, ChainError>>;
 
     fn handle(&mut self, message: SubmitBlock, ctx: &mut Self::Context) -> Self::Result {
-        let branch = vec![message.block.into()];
+        let branch = vec![message.block];
         let connected = self.take_in(branch, Origin::Miner, ctx);
         Box::pin(async move { Ok(connected.await?.tip) })
     }

@@ -11,11 +11,10 @@ use mvb_protocol::{
     address::Address,
     ahead::Ahead,
     amount::Amount,
-    block::Block,
     chain::{Account, ChainBlock, StoreError, Tip},
     hash::{BlockId, TxId},
     numbers::{Height, Sequence},
-    transaction::{Transaction, TransactionError, Verified},
+    transaction::{Named, Transaction, TransactionError, Verified},
     validate::BlockError,
     wire::Status,
 };
@@ -189,7 +188,7 @@ pub struct Selection {
     /// The tip they were chosen for; the asker compares it with its own.
     pub tip: BlockId,
     /// The payments.
-    pub transactions: Vec<Arc<Verified<Transaction>>>,
+    pub payments: Vec<Named>,
 }
 
 /// From ChainManager to TransactionIntake, GossipBroadcaster and ForkResolver, in this order:
@@ -235,7 +234,7 @@ pub enum BestChanged {
 #[rtype(result = "Result<Tip, ChainError>")]
 pub struct SubmitBlock {
     /// The block.
-    pub block: Arc<Block>,
+    pub block: BranchBlock,
 }
 
 /// To ChainManager from ForkResolver, awaited: blocks in order of height, of which the

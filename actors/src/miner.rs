@@ -25,7 +25,7 @@ use mvb_protocol::{
     mutant,
     validate::{HeaderChain, ValidationError},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use template::{Ingredients, NoTemplate, Template};
 use tokio::time::Instant;
 
@@ -275,12 +275,16 @@ impl Handler<NonceFound> for Miner {
         }
         let template = self.searching.take();
         self.rate.search_ended(Instant::now());
-        let Some(block) = template.and_then(|template| template.solved(message.header)) else {
-            return;
+        let params = &self.env.params;
+        let block = match template.and_then(|template| template.solved(message.header, params)) {
+            Some(Ok(block)) => block,
+            Some(Err(error)) => {
+                tracing::error!(%error, "the block found here is none");
+                return self.retry_later(ctx);
+            }
+            None => return,
         };
-        let submitted = self.ports.chain.send(SubmitBlock {
-            block: Arc::new(block),
-        });
+        let submitted = self.ports.chain.send(SubmitBlock { block });
         ctx.spawn(
             submitted
                 .into_actor(self)
@@ -318,7 +322,7 @@ impl Miner {
         if self
             .searching
             .as_ref()
-            .is_some_and(|template| template.block.header.previous != self.tip.id)
+            .is_some_and(|template| template.header.previous != self.tip.id)
         {
             self.searching = None;
         }
@@ -401,9 +405,9 @@ impl Miner {
             template.job(),
             Box::new(move |header| found.do_send(NonceFound { search, header })),
         );
-        let header = template.block.header;
+        let header = template.header;
         self.view.block_work = template.target.work();
-        let payments = template.block.transactions.len();
+        let payments = template.body.transactions().len();
         self.searching = Some(template);
         self.rate.search_began(Instant::now());
         self.publish(MiningState::Searching {
@@ -454,7 +458,7 @@ async fn build(
     ahead: Ahead,
 ) -> Result<Result<Template, NoTemplate>, StoreError> {
     let (params, roots, now) = (env.params.clone(), env.searcher.roots(), env.clock.now());
-    let is_empty = selection.transactions.is_empty();
+    let is_empty = selection.payments.is_empty();
     let job = move |chain: &dyn ChainSnapshot| {
         let parent =
             HeaderChain::ending_at(chain, &params, selection.tip).map_err(|error| match error {
@@ -466,7 +470,7 @@ async fn build(
         Ok(Template::build(&Ingredients {
             params: &params,
             parent: &parent,
-            transactions: &selection.transactions,
+            payments: &selection.payments,
             reward_to,
             extra_nonce,
             roots,

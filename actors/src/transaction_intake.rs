@@ -31,9 +31,8 @@ use mvb_protocol::{
     chain::{Account, StoreError},
     hash::{TxId, Wid},
     mutant,
-    transaction::{Transaction, TransactionError, Verified},
+    transaction::{Name, Named, Transaction, TransactionError},
 };
-use queue::Name;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -109,15 +108,15 @@ struct Verifying {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct SignatureChecked {
-    name: Name,
-    transaction: Result<Verified<Transaction>, TransactionError>,
+    wid: Wid,
+    payment: Result<Named, TransactionError>,
 }
 
 /// A worker has verified payments that a reorg took out of the chain.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct PaymentsReturned {
-    transactions: Vec<Arc<Verified<Transaction>>>,
+    payments: Vec<Named>,
 }
 
 /// A reply to SubmitTransaction: known at once, or when the signature is verified.
@@ -166,8 +165,8 @@ impl Handler<SubmitTransaction> for TransactionIntake {
     fn handle(&mut self, message: SubmitTransaction, ctx: &mut Self::Context) -> SubmitReply {
         let name = Name::of(&message.transaction);
         match self.consider(&message, &name) {
-            Ok(None) => SubmitReply::Later(self.verify(message, name, ctx)),
-            Ok(Some(verified)) => SubmitReply::Now(self.take_in(verified, name)),
+            Ok(None) => SubmitReply::Later(self.verify(message, name.wid, ctx)),
+            Ok(Some(payment)) => SubmitReply::Now(self.take_in(&payment)),
             Err(Refusal::Duplicate { id }) if self.verifying.contains_key(&name.wid) => {
                 self.wait(message.source, id, &name.wid)
             }
@@ -180,21 +179,20 @@ impl Handler<SignatureChecked> for TransactionIntake {
     type Result = ();
 
     fn handle(&mut self, message: SignatureChecked, _: &mut Self::Context) {
-        let name = message.name;
-        let Some(verifying) = self.verifying.remove(&name.wid) else {
+        let Some(verifying) = self.verifying.remove(&message.wid) else {
             return;
         };
         self.verifying_datagrams -= usize::from(verifying.from_datagram);
-        let result = match message.transaction {
-            Ok(transaction) => {
-                self.env.verified.insert(name.wid);
+        let result = match message.payment {
+            Ok(payment) => {
+                self.env.verified.insert(message.wid);
                 if mutant!(VerifiedById) {
-                    self.env.verified.insert(Wid(name.id.0));
+                    self.env.verified.insert(Wid(payment.name().id.0));
                 }
-                self.take_in(transaction, name)
+                self.take_in(&payment)
             }
             Err(error) => {
-                self.refused.insert(name.wid, error.clone());
+                self.refused.insert(message.wid, error.clone());
                 Err(self.refuse(error.into()))
             }
         };
@@ -214,14 +212,14 @@ impl Handler<SelectTransactions> for TransactionIntake {
         let known = message.ahead.tip().unwrap_or(synced).id;
         if candidates.is_empty() {
             // A miner of blocks without payments need not wait for a worker.
-            let transactions = Vec::new();
+            let payments = Vec::new();
             let tip = known;
-            return Box::pin(async move { Selection { tip, transactions } });
+            return Box::pin(async move { Selection { tip, payments } });
         }
         let selection = self.env.read_ahead(message.ahead, move |chain| {
             Ok(Selection {
                 tip: chain.tip()?.id,
-                transactions: candidates.choose(chain)?,
+                payments: candidates.choose(chain)?,
             })
         });
         Box::pin(async move {
@@ -232,7 +230,7 @@ impl Handler<SelectTransactions> for TransactionIntake {
                 }
                 Selection {
                     tip: known,
-                    transactions: Vec::new(),
+                    payments: Vec::new(),
                 }
             })
         })
@@ -271,12 +269,12 @@ impl Handler<PaymentsReturned> for TransactionIntake {
 
     fn handle(&mut self, message: PaymentsReturned, _: &mut Self::Context) {
         let mut returned = Vec::new();
-        for transaction in message.transactions {
-            let name = Name::of(&transaction);
-            match self.insert(&transaction, name, Coverage::Hold) {
-                Ok(_) => returned.push(transaction),
+        for payment in message.payments {
+            match self.insert(&payment, Coverage::Hold) {
+                Ok(_) => returned.push(payment.transaction().clone()),
                 Err(refusal) => {
-                    tracing::debug!(id = %name.id, %refusal, "a payment did not return");
+                    let id = payment.name().id;
+                    tracing::debug!(%id, %refusal, "a payment did not return");
                 }
             }
         }
@@ -296,7 +294,7 @@ impl TransactionIntake {
         &mut self,
         message: &SubmitTransaction,
         name: &Name,
-    ) -> Result<Option<Verified<Transaction>>, Refusal> {
+    ) -> Result<Option<Named>, Refusal> {
         if self.verifying.contains_key(&name.wid) {
             return Err(Refusal::Duplicate { id: name.id });
         }
@@ -313,7 +311,7 @@ impl TransactionIntake {
                 self.env.verified.insert(name.wid);
             }
             let verified = transaction.clone().verify_unless(genesis, |_| true)?;
-            return Ok(Some(verified));
+            return Ok(Some(Named::new(Arc::new(verified))));
         }
         match message.source {
             TransactionSource::Datagram(source) => {
@@ -355,14 +353,14 @@ impl TransactionIntake {
     fn verify(
         &mut self,
         message: SubmitTransaction,
-        name: Name,
+        wid: Wid,
         ctx: &mut Context<Self>,
     ) -> oneshot::Receiver<Result<TxId, Refusal>> {
         let (waiter, receiver) = oneshot::channel();
         let from_datagram = matches!(message.source, TransactionSource::Datagram(_));
         self.verifying_datagrams += usize::from(from_datagram);
         self.verifying.insert(
-            name.wid,
+            wid,
             Verifying {
                 from_datagram,
                 waiters: vec![waiter],
@@ -371,12 +369,13 @@ impl TransactionIntake {
         let genesis = self.env.params.genesis_id();
         let checked = self.env.compute(move || {
             let transaction = Arc::unwrap_or_clone(message.transaction);
-            transaction.verify(genesis)
+            let verified = transaction.verify(genesis)?;
+            Ok(Named::new(Arc::new(verified)))
         });
         let intake = ctx.address();
         tokio::task::spawn_local(async move {
-            let transaction = checked.await;
-            intake.do_send(SignatureChecked { name, transaction });
+            let payment = checked.await;
+            intake.do_send(SignatureChecked { wid, payment });
         });
         receiver
     }
@@ -395,24 +394,18 @@ impl TransactionIntake {
     }
 
     /// Takes in a new payment whose signature is right.
-    fn take_in(&mut self, transaction: Verified<Transaction>, name: Name) -> Result<TxId, Refusal> {
-        let inserted = self.insert(&Arc::new(transaction), name, Coverage::Required);
+    fn take_in(&mut self, payment: &Named) -> Result<TxId, Refusal> {
+        let inserted = self.insert(payment, Coverage::Required);
         if inserted.is_ok() {
             Counters::count(&self.env.view.counters.accepted_payments);
         }
         inserted.map_err(|refusal| self.refuse(refusal))
     }
 
-    fn insert(
-        &mut self,
-        transaction: &Arc<Verified<Transaction>>,
-        name: Name,
-        coverage: Coverage,
-    ) -> Result<TxId, Refusal> {
-        let account = self.account(transaction, &name)?;
-        let inserted = self
-            .pool
-            .insert(transaction.clone(), name, account, coverage);
+    fn insert(&mut self, payment: &Named, coverage: Coverage) -> Result<TxId, Refusal> {
+        let name = payment.name();
+        let account = self.account(payment.transaction(), name)?;
+        let inserted = self.pool.insert(payment.clone(), account, coverage);
         self.publish();
         inserted?;
         tracing::debug!(id = %name.id, "payment accepted");
@@ -435,8 +428,8 @@ impl TransactionIntake {
         let intake = ctx.address();
         tokio::task::spawn_local(async move {
             for chunk in returned.await.chunks(RETURN_CHUNK) {
-                let transactions = chunk.to_vec();
-                let sent = intake.send(PaymentsReturned { transactions }).await;
+                let payments = chunk.to_vec();
+                let sent = intake.send(PaymentsReturned { payments }).await;
                 if sent.is_err() {
                     return;
                 }

@@ -137,7 +137,7 @@ impl NodeHandle {
         if let Ok(id) = &answer
             && let Some(waiting) = self.mempool.get(id)
         {
-            let transactions = vec![waiting.transaction];
+            let transactions = vec![waiting.payment.transaction().clone()];
             self.ports.announce.do_send(PaymentPending { transactions });
         }
         Some(answer)

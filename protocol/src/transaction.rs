@@ -10,6 +10,7 @@ use crate::{
     numbers::{Sequence, Timestamp},
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What every payment's signed bytes begin with.
 const DOMAIN: &[u8; 8] = b"mvb/tx\x00\x01";
@@ -61,6 +62,28 @@ pub struct Payment {
     pub sequence: Sequence,
     /// When it was made.
     pub timestamp: Timestamp,
+}
+
+/// What a payment is called. Each part is a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Finds conflicts and is what people see.
+    pub id: TxId,
+    /// Tells apart copies with different signatures; every cache is keyed by it.
+    pub wid: Wid,
+    /// The sender.
+    pub from: Address,
+}
+
+impl Name {
+    /// Hashes a payment.
+    pub fn of(transaction: &Transaction) -> Self {
+        Self {
+            id: transaction.id(),
+            wid: transaction.wid(),
+            from: transaction.from(),
+        }
+    }
 }
 
 /// Why a payment is refused whatever the ledger says.
@@ -281,5 +304,31 @@ impl<T> std::ops::Deref for Verified<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+/// A verified payment and what it is called, hashed once: only [`Self::new`] makes one, so the
+/// name is that of the payment.
+#[derive(Clone, Debug)]
+pub struct Named {
+    transaction: Arc<Verified<Transaction>>,
+    name: Name,
+}
+
+impl Named {
+    /// Hashes a payment.
+    pub fn new(transaction: Arc<Verified<Transaction>>) -> Self {
+        let name = Name::of(&transaction);
+        Self { transaction, name }
+    }
+
+    /// The payment.
+    pub fn transaction(&self) -> &Arc<Verified<Transaction>> {
+        &self.transaction
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Name {
+        &self.name
     }
 }

@@ -4,16 +4,17 @@
 use crate::{
     address::Address,
     amount::Amount,
-    block::{Block, Header},
+    block::{Block, Header, Reward, content_root},
     chain::{ChainSnapshot, StoreError, Tip},
-    hash::{BlockId, ContentRoot, TxId, Wid},
+    hash::{BlockId, ContentRoot, GenesisId, HASH_BYTES, TxId, Wid},
     ledger::LedgerError,
+    merkle::merkle_root,
     mutant,
     numbers::{Height, Timestamp},
     params::{BLOCK_VERSION, ChainParams, MAX_BLOCK_WEIGHT, RETARGET_WINDOW},
     retarget::{RetargetPoint, next_target},
     target::{CompactTarget, Target},
-    transaction::{Transaction, TransactionError, Verified},
+    transaction::{Named, Transaction, TransactionError, Verified},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -386,11 +387,57 @@ impl CheckedBlock {
     /// Names the first rule broken. Until the content root matches, nothing said about
     /// the body is said about the id.
     pub fn check(block: Arc<Block>, params: &ChainParams) -> Result<Self, BlockError> {
+        let wids = block.wids();
+        let names = Names {
+            merkle_root: merkle_root(&wids),
+            wids,
+            ids: || block.transaction_ids(),
+            senders: || block.senders(),
+        };
+        Self::check_with(block.clone(), names, params)
+    }
+
+    /// A block found here, of payments that were verified and named before; neither is done
+    /// again.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn of_body(
+        header: Header,
+        body: NamedBody,
+        reward: Reward,
+        params: &ChainParams,
+    ) -> Result<Verified<Self>, BlockError> {
+        let block = Block {
+            header,
+            transactions: body.transactions,
+            reward,
+        };
+        let names = Names {
+            merkle_root: body.merkle_root,
+            wids: body.wids,
+            ids: || body.ids,
+            senders: || body.senders,
+        };
+        Self::check_with(Arc::new(block), names, params).map(Verified::assume)
+    }
+
+    fn check_with<I, S>(
+        block: Arc<Block>,
+        names: Names<I, S>,
+        params: &ChainParams,
+    ) -> Result<Self, BlockError>
+    where
+        I: FnOnce() -> Vec<TxId>,
+        S: FnOnce() -> Vec<Address>,
+    {
         let (id, _) = proven_work(&block.header, params)?;
         let genesis = params.genesis_id();
-        let wids = block.wids();
+        let wids = names.wids;
+        let reward = block.reward.hash(genesis, block.header.height);
+        let count = u32::try_from(wids.len()).unwrap_or(u32::MAX);
         let (got, expected) = (
-            block.content_root(genesis, &wids),
+            content_root(&names.merkle_root, count, &reward),
             block.header.content_root,
         );
         if got != expected && !mutant!(ContentUnchecked) {
@@ -411,7 +458,7 @@ impl CheckedBlock {
         if got < least as usize && !mutant!(LeastPaymentsUnchecked) {
             return Err(BlockError::TooFewPayments { got, least });
         }
-        let transaction_ids = block.transaction_ids();
+        let transaction_ids = (names.ids)();
         let may_have_twins = may_have_twins(&transaction_ids);
         let mut seen = BTreeSet::new();
         for (index, (transaction, id)) in
@@ -426,7 +473,7 @@ impl CheckedBlock {
         }
         Ok(Self {
             id,
-            senders: block.senders().into(),
+            senders: (names.senders)().into(),
             block,
             transaction_ids: transaction_ids.into(),
             wids: wids.into(),
@@ -456,6 +503,52 @@ impl CheckedBlock {
     /// The witness ids of its payments in order.
     pub fn wids(&self) -> &[Wid] {
         &self.wids
+    }
+}
+
+/// What the payments of a block are called. The ids and senders are asked for only once the
+/// wids have shown that they are the header's.
+struct Names<I, S> {
+    merkle_root: [u8; HASH_BYTES],
+    wids: Vec<Wid>,
+    ids: I,
+    senders: S,
+}
+
+/// Verified payments in the order of a block, and what a block's checks need of them. Made of
+/// payments with their names, so nothing is hashed but the Merkle tree.
+#[derive(Clone, Debug)]
+pub struct NamedBody {
+    transactions: Vec<Transaction>,
+    ids: Vec<TxId>,
+    wids: Vec<Wid>,
+    senders: Vec<Address>,
+    merkle_root: [u8; HASH_BYTES],
+}
+
+impl NamedBody {
+    /// The body of these payments.
+    pub fn new(payments: &[Named]) -> Self {
+        let transactions = payments.iter().map(|p| (***p.transaction()).clone());
+        let wids: Vec<Wid> = payments.iter().map(|p| p.name().wid).collect();
+        Self {
+            transactions: transactions.collect(),
+            ids: payments.iter().map(|p| p.name().id).collect(),
+            senders: payments.iter().map(|p| p.name().from).collect(),
+            merkle_root: merkle_root(&wids),
+            wids,
+        }
+    }
+
+    /// The payments.
+    pub fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    /// What a header at `height` must commit to, with this reward.
+    pub fn content_root(&self, genesis: GenesisId, height: Height, reward: &Reward) -> ContentRoot {
+        let count = u32::try_from(self.transactions.len()).unwrap_or(u32::MAX);
+        content_root(&self.merkle_root, count, &reward.hash(genesis, height))
     }
 }
 

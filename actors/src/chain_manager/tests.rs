@@ -56,7 +56,12 @@ impl Fixture {
 
     async fn submit(&self, block: &Arc<Block>) -> Result<Tip, ChainError> {
         let block = block.clone();
-        self.manager.send(SubmitBlock { block }).await.unwrap()
+        self.manager
+            .send(SubmitBlock {
+                block: block.into(),
+            })
+            .await
+            .unwrap()
     }
 }
 

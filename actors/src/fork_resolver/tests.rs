@@ -527,7 +527,9 @@ async fn a_tip_that_moves_during_a_download_does_not_fail_it() {
         let manager = fixture.manager.clone();
         *peer.on_blocks.borrow_mut() = Some(Box::new(move || {
             if let Some(block) = next.take() {
-                manager.do_send(SubmitBlock { block });
+                manager.do_send(SubmitBlock {
+                    block: block.into(),
+                });
             }
         }));
         fixture.hear(&peer);

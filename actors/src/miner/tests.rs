@@ -16,11 +16,12 @@ use mvb_protocol::{
     keys::{Curve, SecretKey},
     numbers::{Sequence, Timestamp},
     params::ChainParams,
-    transaction::{Payment, Transaction, Verified},
+    transaction::{Named, Payment},
 };
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
 };
 
 /// Remembers jobs, and solves the newest when the test says so.
@@ -75,7 +76,7 @@ impl ManualSearcher {
     }
 }
 
-type Pool = Rc<RefCell<Vec<Arc<Verified<Transaction>>>>>;
+type Pool = Rc<RefCell<Vec<Named>>>;
 
 struct Fixture {
     world: World,
@@ -98,11 +99,11 @@ impl Fixture {
             let chain = message.ahead.above(&*stored).unwrap();
             Selection {
                 tip: chain.tip().unwrap().id,
-                transactions: pool.borrow().clone(),
+                payments: pool.borrow().clone(),
             }
         });
         let (chain, submitted) = answering(move |message: &SubmitBlock| {
-            let id = message.block.id();
+            let id = message.block.header().id();
             match takes {
                 true => Ok(Tip {
                     id,
@@ -165,7 +166,7 @@ impl Fixture {
     }
 }
 
-fn payment(params: &ChainParams) -> Arc<Verified<Transaction>> {
+fn payment(params: &ChainParams) -> Named {
     let key = SecretKey::from_bytes(Curve::P256, &[3; 32]).unwrap();
     let payment = Payment {
         genesis: params.genesis_id(),
@@ -175,7 +176,7 @@ fn payment(params: &ChainParams) -> Arc<Verified<Transaction>> {
         sequence: Sequence(0),
         timestamp: Timestamp(0),
     };
-    assume_verified(payment.sign(&key))
+    Named::new(assume_verified(payment.sign(&key)))
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +226,7 @@ async fn a_solved_block_is_submitted_with_its_payments_and_the_exact_reward() {
             fixture.submitted.borrow().len() == 1
         })
         .await;
-        let block = fixture.submitted.borrow()[0].block.clone();
+        let block = fixture.submitted.borrow()[0].block.block().clone();
         assert_eq!(block.transactions.len(), 1);
         assert_eq!(block.reward.to, address(7));
         assert_eq!(block.reward.amount.units(), params.block_reward.units() + 5);
@@ -322,7 +323,7 @@ async fn a_solution_that_comes_just_after_a_peers_block_is_forgotten_and_mining_
                 fixture.submitted.borrow().len() == 1
             })
             .await;
-            let child = fixture.submitted.borrow()[0].block.header;
+            let child = fixture.submitted.borrow()[0].block.header().to_owned();
             assert_eq!(child.previous, chain.tip().id);
         }
     })
@@ -488,7 +489,7 @@ async fn no_header_is_searched_twice_however_often_the_job_is_renewed() {
         // A hit belongs to the block of its root, whichever that is.
         fixture.searcher.solve(5);
         until("it is submitted", || fixture.submitted.borrow().len() == 1).await;
-        let block = fixture.submitted.borrow()[0].block.clone();
+        let block = fixture.submitted.borrow()[0].block.block().clone();
         let genesis = fixture.world.env.params.genesis_id();
         let root = block.content_root(genesis, &block.wids());
         assert_eq!(block.header.content_root, root);

@@ -7,9 +7,7 @@
 //! bytes: beyond that the lowest fee per byte leaves, tails of a sender first.
 
 use super::{
-    queue::{
-        Entry, FeeRate, HeadKey, Name, Rank, SenderQueue, Standing, TailKey, saturated, total,
-    },
+    queue::{Entry, FeeRate, HeadKey, Rank, SenderQueue, Standing, TailKey, saturated, total},
     select::Candidates,
 };
 use crate::{messages::Refusal, shared_map::SharedMap, view::MempoolView};
@@ -18,10 +16,10 @@ use mvb_protocol::{
     ahead::Ahead,
     amount::Amount,
     chain::Account,
-    hash::{GenesisId, TxId, Wid},
+    hash::{GenesisId, TxId},
     mutant,
     numbers::Sequence,
-    transaction::{Transaction, Verified},
+    transaction::{Name, Named, Transaction},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,9 +49,7 @@ pub enum Coverage {
 #[derive(Clone, Debug)]
 pub struct Waiting {
     /// The payment.
-    pub transaction: Arc<Verified<Transaction>>,
-    /// Its witness id.
-    pub wid: Wid,
+    pub payment: Named,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -120,7 +116,8 @@ impl Mempool {
         account: &Account,
         coverage: Coverage,
     ) -> Result<(), Refusal> {
-        if self.index.get(&name.id).is_some_and(|w| w.wid == name.wid) {
+        let held = self.index.get(&name.id);
+        if held.is_some_and(|waiting| waiting.payment.name().wid == name.wid) {
             return Err(Refusal::Duplicate { id: name.id });
         }
         transaction.check(self.genesis)?;
@@ -149,25 +146,24 @@ impl Mempool {
     /// Says why it was not taken in; [`Refusal::Full`] also when it was the first to go.
     pub fn insert(
         &mut self,
-        transaction: Arc<Verified<Transaction>>,
-        name: Name,
+        payment: Named,
         account: Account,
         coverage: Coverage,
     ) -> Result<(), Refusal> {
-        self.check(&transaction, &name, &account, coverage)?;
+        let (transaction, name) = (payment.transaction(), *payment.name());
+        self.check(transaction, &name, &account, coverage)?;
         self.set_account(name.from, account);
         let sequence = transaction.sequence;
         let entry = Entry {
-            rate: FeeRate::of(&transaction),
+            rate: FeeRate::of(transaction),
             arrival: self.arrivals,
             // Another standing is found when the queue is filed.
             standing: Standing::Ready,
-            name,
-            transaction,
+            payment,
         };
         self.arrivals += 1;
         self.totals.waiting += 1;
-        self.totals.bytes += entry.transaction.size();
+        self.totals.bytes += entry.payment.transaction().size();
         self.index.insert(name.id, waiting(&entry));
         let queue = self.senders.entry(name.from).or_default();
         queue.account = account;
@@ -262,7 +258,7 @@ impl Mempool {
         }
         let index = &self.index;
         queue.rank = queue.assess(address, |entry| {
-            index.insert(entry.name.id, waiting(entry));
+            index.insert(entry.payment.name().id, waiting(entry));
         });
         match queue.rank {
             Some(Rank { head, tail, ready }) => {
@@ -294,20 +290,21 @@ impl Mempool {
     /// hold another of the same id already, which then stays.
     fn forget(&mut self, entry: &Entry) {
         self.totals.waiting -= 1;
-        self.totals.bytes -= entry.transaction.size();
-        let wid = entry.name.wid;
-        self.index.remove_if(&entry.name.id, |w| w.wid == wid);
+        self.totals.bytes -= entry.payment.transaction().size();
+        let Name { id, wid, .. } = entry.payment.name();
+        let is_it = |waiting: &Waiting| waiting.payment.name().wid == *wid;
+        self.index.remove_if(id, is_it);
     }
 }
 
 /// The replacement rule: at least the old fee and 10 % of it, or one unit where that is
 /// less.
 fn check_replacement(rival: &Entry, fee: Amount) -> Result<(), Refusal> {
-    let old = rival.transaction.fee.units();
+    let old = rival.payment.transaction().fee.units();
     let least = Amount::from_units(old.saturating_add(old.div_ceil(10).max(1)));
     if fee < least {
         return Err(Refusal::FeeTooLowToReplace {
-            other: rival.name.id,
+            other: rival.payment.name().id,
             least,
         });
     }
@@ -316,8 +313,7 @@ fn check_replacement(rival: &Entry, fee: Amount) -> Result<(), Refusal> {
 
 fn waiting(entry: &Entry) -> Waiting {
     Waiting {
-        transaction: entry.transaction.clone(),
-        wid: entry.name.wid,
+        payment: entry.payment.clone(),
         standing: entry.standing,
     }
 }

@@ -5,37 +5,13 @@ use mvb_protocol::{
     address::Address,
     amount::Amount,
     chain::Account,
-    hash::{TxId, Wid},
     numbers::Sequence,
-    transaction::{Transaction, Verified},
+    transaction::{Named, Transaction},
 };
 use std::{
     cmp::{Ordering, Reverse},
     collections::BTreeMap,
-    sync::Arc,
 };
-
-/// What a payment is called. Computed once, because each part is a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name {
-    /// Finds conflicts and is what people see.
-    pub id: TxId,
-    /// Tells apart copies with different signatures; every cache is keyed by it.
-    pub wid: Wid,
-    /// The sender.
-    pub from: Address,
-}
-
-impl Name {
-    /// Hashes a payment.
-    pub fn of(transaction: &Transaction) -> Self {
-        Self {
-            id: transaction.id(),
-            wid: transaction.wid(),
-            from: transaction.from(),
-        }
-    }
-}
 
 /// Fee per byte as an exact fraction.
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +74,7 @@ pub enum Standing {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The payment.
-    pub transaction: Arc<Verified<Transaction>>,
-    /// What it is called.
-    pub name: Name,
+    pub payment: Named,
     /// Its own fee rate.
     pub rate: FeeRate,
     /// A number that grows with every payment taken in; at equal rates the first stays.
@@ -148,7 +122,7 @@ impl SenderQueue {
         }
         self.payments
             .range(account.sequence..sequence)
-            .map(|(_, entry)| total(&entry.transaction))
+            .map(|(_, entry)| total(entry.payment.transaction()))
             .sum()
     }
 
@@ -175,7 +149,7 @@ impl SenderQueue {
         let mut gap = None;
         let mut last = None;
         for (sequence, entry) in &mut self.payments {
-            needed += total(&entry.transaction);
+            needed += total(entry.payment.transaction());
             if gap.is_none() && *sequence != next {
                 gap = Some(next);
             }

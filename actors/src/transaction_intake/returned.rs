@@ -5,7 +5,7 @@
 use crate::{env::Env, messages::TipChanged};
 use mvb_protocol::{
     hash::{TxId, Wid},
-    transaction::{Transaction, Verified},
+    transaction::{Named, Transaction},
 };
 use std::{
     collections::BTreeSet,
@@ -17,18 +17,17 @@ pub(super) fn verified_payments(
     env: &Env,
     reorg: TipChanged,
     most: usize,
-) -> impl Future<Output = Vec<Arc<Verified<Transaction>>>> + 'static {
+) -> impl Future<Output = Vec<Named>> + 'static {
     let (genesis, verified) = (env.params.genesis_id(), env.verified.clone());
     let parallel = env.workers.parallel();
     env.compute(move || {
         let transactions = disconnected(&reorg, most);
-        let results: Vec<OnceLock<Arc<Verified<Transaction>>>> =
-            transactions.iter().map(|_| OnceLock::new()).collect();
+        let results: Vec<OnceLock<Named>> = transactions.iter().map(|_| OnceLock::new()).collect();
         parallel.for_each(transactions.len(), &|index| {
             let transaction = transactions[index].clone();
             let is_known = |wid: &Wid| verified.contains(wid);
             if let Ok(valid) = transaction.verify_unless(genesis, is_known) {
-                results[index].get_or_init(|| Arc::new(valid));
+                results[index].get_or_init(|| Named::new(Arc::new(valid)));
             }
         });
         let results = results.into_iter();

@@ -14,12 +14,11 @@ use mvb_protocol::{
     mutant,
     numbers::Sequence,
     params::MAX_BLOCK_WEIGHT,
-    transaction::{SMALLEST_TRANSACTION_BYTES, Transaction, Verified},
+    transaction::{Named, SMALLEST_TRANSACTION_BYTES},
 };
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
-    sync::Arc,
 };
 
 /// How many blocks' worth of candidates are gathered: some will not fit the ledger.
@@ -28,7 +27,7 @@ const BLOCKS_GATHERED: usize = 2;
 /// A payment that may go into the block.
 #[derive(Clone, Debug)]
 struct Candidate {
-    transaction: Arc<Verified<Transaction>>,
+    payment: Named,
     rate: FeeRate,
     arrival: u64,
 }
@@ -41,7 +40,7 @@ impl Candidate {
     ) -> Option<Self> {
         let entry = queues.get(from)?.payments.get(&sequence)?;
         Some(Self {
-            transaction: entry.transaction.clone(),
+            payment: entry.payment.clone(),
             rate: entry.rate,
             arrival: entry.arrival,
         })
@@ -98,8 +97,9 @@ impl Candidates {
             let Some(candidate) = Candidate::find(queues, &from, sequence) else {
                 continue;
             };
-            room = room.saturating_sub(candidate.transaction.size());
-            paid.insert(candidate.transaction.to);
+            let transaction = candidate.payment.transaction();
+            room = room.saturating_sub(transaction.size());
+            paid.insert(transaction.to);
             gathered.insert(from, candidate);
             followers.extend(sequence.next().and_then(|next| {
                 let candidate = Candidate::find(queues, &from, next)?;
@@ -113,7 +113,7 @@ impl Candidates {
             let payments = std::iter::successors(first, |sequence| sequence.next())
                 .map_while(|sequence| Candidate::find(queues, from, sequence));
             for candidate in payments {
-                room = room.saturating_sub(candidate.transaction.size());
+                room = room.saturating_sub(candidate.payment.transaction().size());
                 gathered.insert(*from, candidate);
             }
             if room == 0 {
@@ -129,7 +129,7 @@ impl Candidates {
     }
 
     fn insert(&mut self, from: Address, candidate: Candidate) {
-        let sequence = candidate.transaction.sequence;
+        let sequence = candidate.payment.transaction().sequence;
         let payments = self.senders.entry(from).or_default();
         payments.insert(sequence, candidate);
     }
@@ -138,10 +138,7 @@ impl Candidates {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn choose(
-        self,
-        chain: &dyn ChainSnapshot,
-    ) -> Result<Vec<Arc<Verified<Transaction>>>, StoreError> {
+    pub fn choose(self, chain: &dyn ChainSnapshot) -> Result<Vec<Named>, StoreError> {
         let mut ledger = Ledger::new(chain);
         let mut room = self.max_bytes;
         let mut weight = MAX_BLOCK_WEIGHT;
@@ -163,7 +160,7 @@ impl Candidates {
             let Some(candidate) = self.get(&from, sequence) else {
                 continue;
             };
-            let transaction = &candidate.transaction;
+            let transaction = candidate.payment.transaction();
             let costs = (transaction.size(), transaction.key.curve().weight());
             if costs.0 > room || costs.1 > weight {
                 continue;
@@ -175,7 +172,7 @@ impl Candidates {
             match applied {
                 Ok(()) => {
                     (room, weight) = (room - costs.0, weight - costs.1);
-                    chosen.push(transaction.clone());
+                    chosen.push(candidate.payment.clone());
                     next.extend(idle.remove(&transaction.to));
                     next.extend(sequence.next().and_then(|s| self.at(&from, s)));
                 }

@@ -233,13 +233,13 @@ impl Rig {
 
     fn holds(&self, transaction: &Transaction) -> bool {
         let waiting = self.index.get(&transaction.id());
-        waiting.is_some_and(|waiting| waiting.wid == transaction.wid())
+        waiting.is_some_and(|waiting| waiting.payment.name().wid == transaction.wid())
     }
 
     /// The payments for the next block.
     async fn choose(&self) -> Vec<TxId> {
         let selection = self.select(Ahead::default()).await;
-        selection.transactions.iter().map(|t| t.id()).collect()
+        selection.payments.iter().map(|p| p.name().id).collect()
     }
 
     /// The payments for the block after what is ahead of the store.
@@ -578,7 +578,7 @@ async fn a_returned_payment_that_is_not_covered_is_held_until_it_is() {
         let changes = rig.changes(&winner);
         let mut ahead = Ahead::default();
         ahead.push(Arc::new(changes));
-        assert!(rig.select(ahead).await.transactions.is_empty());
+        assert!(rig.select(ahead).await.payments.is_empty());
         rig.adopt(winner).await;
         assert_eq!(rig.world.env.view.mempool.borrow().ready, 1);
         assert_eq!(rig.accepted.borrow().len(), told + 1);
@@ -596,7 +596,7 @@ async fn a_selection_names_the_tip_it_applies_to() {
         rig.submit(&first).await.unwrap();
         let selection = rig.select(Ahead::default()).await;
         assert_eq!(selection.tip, rig.chain.tip().id);
-        let ids: Vec<TxId> = selection.transactions.iter().map(|t| t.id()).collect();
+        let ids: Vec<TxId> = selection.payments.iter().map(|p| p.name().id).collect();
         assert_eq!(ids, [first.id(), second.id()]);
     })
     .await;
@@ -615,7 +615,7 @@ async fn payments_of_a_block_that_is_not_written_yet_are_not_chosen_again() {
         ahead.push(Arc::new(rig.changes(&next)));
         let selection = rig.select(ahead.clone()).await;
         assert_eq!(selection.tip, next.tip().id);
-        let ids: Vec<TxId> = selection.transactions.iter().map(|t| t.id()).collect();
+        let ids: Vec<TxId> = selection.payments.iter().map(|p| p.name().id).collect();
         assert_eq!(ids, [second.id()]);
         // The block may yet be taken back, so all of them still wait.
         assert_eq!(rig.choose().await.len(), 3);
@@ -626,7 +626,7 @@ async fn payments_of_a_block_that_is_not_written_yet_are_not_chosen_again() {
             previous: next.tip(),
             ..last
         }));
-        assert!(rig.select(stale).await.transactions.is_empty());
+        assert!(rig.select(stale).await.payments.is_empty());
     })
     .await;
 }
@@ -692,7 +692,7 @@ async fn a_failing_store_refuses_payments_and_offers_none() {
         assert_eq!(refused, Err(Refusal::Store(StoreError::Full)));
         let selection = rig.select(Ahead::default()).await;
         assert_eq!(selection.tip, rig.chain.tip().id);
-        assert!(selection.transactions.is_empty());
+        assert!(selection.payments.is_empty());
         store.is_broken.store(false, Relaxed);
         assert!(rig.submit(&payment(1, 1, 4)).await.is_ok());
     })

@@ -240,7 +240,7 @@ pub fn payment(node: &NodeHandle, id: TxId, now: Timestamp) -> Result<FoundPayme
     let waiting = node.waiting(&id);
     let why = node.why(&id, now)?;
     let transaction = match &waiting {
-        Some(waiting) => Some(Arc::new((**waiting.transaction).clone())),
+        Some(waiting) => Some(Arc::new((***waiting.payment.transaction()).clone())),
         None => node.own_payment(&id)?,
     };
     match transaction {

@@ -208,7 +208,9 @@ impl Lab {
         let answer = self.machines[1]
             .node()
             .chain
-            .send(SubmitBlock { block })
+            .send(SubmitBlock {
+                block: block.into(),
+            })
             .await
             .map_err(|_| LabError::Gone)?;
         let answer = match answer {

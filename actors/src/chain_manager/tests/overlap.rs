@@ -55,7 +55,9 @@ impl Held {
     /// Hands a block in without waiting for what becomes of it.
     async fn submit(&self, block: &Arc<Block>) -> Outcome<Tip> {
         let block = block.clone();
-        let reply = self.fixture.manager.send(SubmitBlock { block });
+        let reply = self.fixture.manager.send(SubmitBlock {
+            block: block.into(),
+        });
         let outcome = Outcome::<Tip>::default();
         let slot = outcome.clone();
         tokio::task::spawn_local(async move {

@@ -52,7 +52,9 @@ async fn tarpits_hold_up_neither_the_miners_blocks_nor_an_honest_peer() {
         }
         seconds(1).await;
         let block = ours.mine(Vec::new(), address(1));
-        let mined = fixture.manager.send(SubmitBlock { block });
+        let mined = fixture.manager.send(SubmitBlock {
+            block: block.into(),
+        });
         let answered = tokio::time::timeout(Duration::from_millis(1), mined).await;
         let tip = answered.expect("at once").unwrap().unwrap();
         assert_eq!(tip.height, Height(3));

@@ -159,7 +159,9 @@ async fn a_block_found_here_during_a_session_is_not_held_against_the_peer() {
             let found = ours.clone().and(blocks - 1, 2);
             for block in &found.blocks[base.blocks.len()..] {
                 let block = block.clone();
-                fixture.manager.do_send(SubmitBlock { block });
+                fixture.manager.do_send(SubmitBlock {
+                    block: block.into(),
+                });
             }
             let is_stored = || fixture.world.tip() == found.tip();
             until("the block is stored", is_stored).await;
@@ -220,7 +222,9 @@ async fn a_block_found_here_that_waits_for_the_disk_is_not_held_against_the_peer
         world.env.workers = workers.clone();
         let fixture = Fixture::of(world, ResolverConfig::default());
         let block = found.blocks[5].clone();
-        fixture.manager.do_send(SubmitBlock { block });
+        fixture.manager.do_send(SubmitBlock {
+            block: block.into(),
+        });
         until("the block is to be written", || {
             !workers.waiting.borrow().is_empty()
         })

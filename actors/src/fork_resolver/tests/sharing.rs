@@ -99,7 +99,9 @@ async fn a_block_found_here_in_the_middle_of_a_shared_download_costs_no_peer_any
             let next = Cell::new(Some(block));
             *peer.on_blocks.borrow_mut() = Some(Box::new(move || {
                 if let Some(block) = next.take() {
-                    manager.do_send(SubmitBlock { block });
+                    manager.do_send(SubmitBlock {
+                        block: block.into(),
+                    });
                 }
             }));
             fixture.hear(&peer);

@@ -10,7 +10,7 @@ use mvb_protocol::{
     ledger::Ledger,
     numbers::{Height, Timestamp},
     params::ChainParams,
-    transaction::TransactionError,
+    transaction::{TransactionError, Verified},
 };
 use proptest::prelude::*;
 
@@ -92,7 +92,7 @@ impl Bench {
         let verified = Arc::new(Verified::for_tests(transaction.clone()));
         let before = self.pool.totals();
         let checked = self.pool.check(transaction, &name, &account, coverage);
-        let inserted = self.pool.insert(verified, name, account, coverage);
+        let inserted = self.pool.insert(Named::new(verified), account, coverage);
         self.audit();
         if let Err(refusal) = &checked {
             assert_eq!(inserted.as_ref(), Err(refusal));
@@ -121,7 +121,7 @@ impl Bench {
     fn holds(&self, transaction: &Transaction) -> bool {
         let name = Name::of(transaction);
         let waiting = self.pool.index().get(&name.id);
-        waiting.is_some_and(|waiting| waiting.wid == name.wid)
+        waiting.is_some_and(|waiting| waiting.payment.name() == &name)
     }
 
     fn standing(&self, transaction: &Transaction) -> Standing {
@@ -134,14 +134,15 @@ impl Bench {
             .candidates(max_bytes, &Ahead::default())
             .choose(self)
             .unwrap();
+        let chosen: Vec<_> = chosen.iter().map(Named::transaction).collect();
         let bytes: usize = chosen.iter().map(|transaction| transaction.size()).sum();
         assert!(bytes <= max_bytes);
         let mut ledger = Ledger::new(self);
         for transaction in &chosen {
-            let applied = ledger.apply_transaction((**transaction).borrowed());
+            let applied = ledger.apply_transaction((***transaction).borrowed());
             assert_eq!(applied, Ok(Ok(())), "the selection does not apply");
         }
-        chosen.iter().map(|chosen| (***chosen).clone()).collect()
+        chosen.iter().map(|chosen| (****chosen).clone()).collect()
     }
 
     /// Everything the mempool keeps, computed anew from the queues alone.
@@ -163,13 +164,13 @@ impl Bench {
             tails.insert(rank.tail);
             totals.ready += rank.ready;
             for (sequence, entry) in &queue.payments {
-                assert_eq!(*sequence, entry.transaction.sequence);
+                assert_eq!(*sequence, entry.payment.transaction().sequence);
                 totals.waiting += 1;
-                totals.bytes += entry.transaction.size();
-                let indexed = pool.index().get(&entry.name.id).unwrap();
+                totals.bytes += entry.payment.transaction().size();
+                let indexed = pool.index().get(&entry.payment.name().id).unwrap();
                 assert_eq!(
-                    (indexed.wid, indexed.standing),
-                    (entry.name.wid, entry.standing)
+                    (indexed.payment.name().wid, indexed.standing),
+                    (entry.payment.name().wid, entry.standing)
                 );
             }
         }
@@ -503,7 +504,7 @@ fn what_a_block_ahead_of_the_store_holds_is_not_even_tried() {
     bench.accounts.insert(address(2), account(99, 1));
     let rest = bench.pool.candidates(SIZE, &ahead_by(&[(1, 1), (2, 1)]));
     let chosen = rest.choose(&bench).unwrap();
-    let ids: Vec<TxId> = chosen.iter().map(|transaction| transaction.id()).collect();
+    let ids: Vec<TxId> = chosen.iter().map(|payment| payment.name().id).collect();
     assert_eq!(ids, [second.id()]);
 }
 
@@ -543,11 +544,10 @@ fn a_selection_weighs_no_more_than_a_block_may() {
     bench.accounts = senders;
     for sender in 0..limit + 5 {
         let transaction = heavy(sender);
-        let name = Name::of(&transaction);
         let verified = Arc::new(Verified::for_tests(transaction));
         let inserted = bench
             .pool
-            .insert(verified, name, account(10, 0), Coverage::Required);
+            .insert(Named::new(verified), account(10, 0), Coverage::Required);
         assert_eq!(inserted, Ok(()));
     }
     assert_eq!(bench.select(8 << 20).len(), limit as usize);
@@ -629,7 +629,7 @@ proptest! {
                     transaction.to = address(to);
                     let rival = bench.pool.senders.get(&address(sender))
                         .and_then(|queue| queue.payments.get(&Sequence(sequence)))
-                        .map(|rival| rival.transaction.fee);
+                        .map(|rival| rival.payment.transaction().fee);
                     let result = bench.submit(&transaction, coverage);
                     if let (Ok(()), Some(old)) = (&result, rival) {
                         let (old, new) = (old.units(), fee);
@@ -668,9 +668,12 @@ fn pages_of_the_mempool_hold_every_payment_once_by_sender_and_sequence() {
     let (mut after, mut listed) = (None, Vec::new());
     loop {
         let page = bench.pool.page(after, 3);
-        let keys = page
-            .iter()
-            .map(|waiting| (waiting.transaction.from(), waiting.transaction.sequence));
+        let keys = page.iter().map(|waiting| {
+            (
+                waiting.payment.transaction().from(),
+                waiting.payment.transaction().sequence,
+            )
+        });
         listed.extend(keys);
         if page.len() < 3 {
             break;

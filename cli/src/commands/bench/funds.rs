@@ -17,7 +17,7 @@ use mvb_protocol::{
     keys::{Curve, SecretKey},
     numbers::{Sequence, Timestamp},
     params::ChainParams,
-    transaction::{Payment, Transaction, Verified},
+    transaction::{Named, Payment, Transaction, TransactionError},
     validate::{HeaderChain, verify_block},
 };
 use rayon::prelude::*;
@@ -66,7 +66,10 @@ impl Funds {
                 .collect();
             let paid: Vec<_> = paid
                 .into_par_iter()
-                .map(|payment| payment.verify(params.genesis_id()).map(Arc::new))
+                .map(|payment| {
+                    let verified = payment.verify(params.genesis_id())?;
+                    Ok::<_, TransactionError>(Named::new(Arc::new(verified)))
+                })
                 .collect::<Result<_, _>>()?;
             let second = funds.block(&mut headers, &searcher, &paid)?;
             funds.blocks.push(second);
@@ -117,12 +120,12 @@ impl Funds {
         &self,
         headers: &mut HeaderChain,
         searcher: &PoolSearcher,
-        transactions: &[Arc<Verified<Transaction>>],
+        payments: &[Named],
     ) -> Result<Arc<Block>> {
         let template = Template::build(&Ingredients {
             params: &self.params,
             parent: headers,
-            transactions,
+            payments,
             reward_to: self.treasury.address(),
             extra_nonce: 0,
             roots: searcher.roots(),
@@ -137,9 +140,10 @@ impl Funds {
             }),
         );
         let header = solved.recv().context("the search has ended")?;
-        let block = template.solved(header).context("a root of the template")?;
-        headers.push(&self.params, &block.header, None)?;
-        Ok(Arc::new(block))
+        let block = template.solved(header, &self.params);
+        let block = block.context("a root of the template")??;
+        headers.push(&self.params, block.header(), None)?;
+        Ok(block.block().clone())
     }
 }
 

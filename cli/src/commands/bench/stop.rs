@@ -96,7 +96,11 @@ async fn measure(threads: usize, announcements: u32) -> Result<Vec<Sample>> {
     moments.all_begun().await?;
     let mut samples = Vec::new();
     for block in blocks(&params, announcements) {
-        chain.send(SubmitBlock { block }).await??;
+        chain
+            .send(SubmitBlock {
+                block: block.into(),
+            })
+            .await??;
         let announced = announcements_made.recv().await;
         let announced = announced.context("a valid block was not announced")?;
         let (stopped, next) = moments.all_begun().await?;

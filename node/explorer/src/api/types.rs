@@ -480,7 +480,7 @@ impl From<&HistoryItem> for HistoryEntry {
 
 impl From<&Waiting> for WaitingPayment {
     fn from(waiting: &Waiting) -> Self {
-        let payment = &waiting.transaction;
+        let payment = waiting.payment.transaction();
         Self {
             id: payment.id().to_string(),
             from: payment.from().to_lower_hex(),

@@ -136,7 +136,7 @@ pub fn mempool(request: &Request) -> Result<Reply, Problem> {
 
 /// Where the page after a payment begins.
 pub fn cursor(waiting: &Waiting) -> String {
-    let payment = &waiting.transaction;
+    let payment = waiting.payment.transaction();
     format!("{}-{}", payment.from().to_lower_hex(), payment.sequence)
 }
 
@@ -155,7 +155,7 @@ fn waiting_table(listed: &[Waiting]) -> Markup {
         &head,
         html! {
             @for waiting in listed {
-                @let payment = &waiting.transaction;
+                @let payment = waiting.payment.transaction();
                 tr {
                     td { (payment_link(&payment.id())) }
                     td { (address_link(&payment.from())) }

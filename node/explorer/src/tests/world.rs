@@ -29,7 +29,7 @@ use mvb_protocol::{
     numbers::{Height, Sequence, Timestamp},
     params::ChainParams,
     target::Target,
-    transaction::{Payment, Transaction, Verified},
+    transaction::{Named, Payment, Transaction, Verified},
     wire::NodeId,
 };
 use mvb_storage::MemoryStore;
@@ -97,7 +97,7 @@ impl Handler<ListWaiting> for Intake {
 
     fn handle(&mut self, message: ListWaiting, _: &mut Self::Context) -> Self::Result {
         let after = |waiting: &&Waiting| {
-            let payment = &waiting.transaction;
+            let payment = waiting.payment.transaction();
             message
                 .after
                 .is_none_or(|after| (payment.from(), payment.sequence) > after)
@@ -241,15 +241,14 @@ impl World {
                 ),
             ]
             .map(|(payment, standing)| Waiting {
-                wid: payment.wid(),
-                transaction: Arc::new(Verified::for_tests(payment)),
+                payment: Named::new(Arc::new(Verified::for_tests(payment))),
                 standing,
             })
             .into(),
         };
         let index = MempoolIndex::default();
         for waiting in &listed {
-            index.insert(waiting.transaction.id(), waiting.clone());
+            index.insert(waiting.payment.name().id, waiting.clone());
         }
         let view = View::new(tip);
         view.blocks.send_replace(seen.clone());

@@ -64,21 +64,21 @@ pub fn blocks(params: &ChainParams, count: u32) -> Vec<Arc<Block>> {
             let template = Template::build(&Ingredients {
                 params,
                 parent: &chain,
-                transactions: &[],
+                payments: &[],
                 reward_to: Address([1; 32]),
                 extra_nonce: 0,
                 roots: 1,
                 now: Timestamp(i.into()),
             })
             .expect("an empty block is enough with block_size 1");
-            let mut block = template.block;
-            while !template.target.is_met_by(&block.id()) {
-                block.header.nonce += 1;
+            let mut header = template.header;
+            while !template.target.is_met_by(&header.id()) {
+                header.nonce += 1;
             }
-            chain
-                .push(params, &block.header, None)
-                .expect("it is valid");
-            Arc::new(block)
+            chain.push(params, &header, None).expect("it is valid");
+            let block = template.solved(header, params);
+            let block = block.expect("its own root").expect("it is valid");
+            block.block().clone()
         })
         .collect()
 }
@@ -117,7 +117,7 @@ impl Handler<SelectTransactions> for EmptyMempool {
         let synced: Tip = ChainSnapshot::tip(&*snapshot).expect(MEMORY);
         Selection {
             tip: message.ahead.tip().unwrap_or(synced).id,
-            transactions: Vec::new(),
+            payments: Vec::new(),
         }
     }
 }
