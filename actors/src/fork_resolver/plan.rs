@@ -264,6 +264,43 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_has_no_more_headers_once_a_page_is_not_full() {
+        let ours = chain(1, 1);
+        let theirs = ours.clone().and(MAX_HEADERS + 1, 2);
+        let headers: Vec<Header> = theirs.blocks.iter().map(|block| block.header).collect();
+        let world = World::with_chain(&ours);
+        let begin = |page: &[Header]| {
+            let (store, params) = (&world.env.store, &ours.params);
+            match Candidate::begin(store, params, page, NOW) {
+                Ok(Page::Candidate(candidate)) => candidate,
+                _ => panic!("it is a branch"),
+            }
+        };
+        let news = &headers[1..];
+        assert!(!begin(&news[..MAX_HEADERS]).has_ended());
+        assert!(begin(&news[..MAX_HEADERS - 1]).has_ended());
+        assert!(!begin(&headers[..MAX_HEADERS]).has_ended(), "one was known");
+        let mut candidate = begin(&news[..1]);
+        for (page, is_last) in [(&news[1..], false), (&[], true)] {
+            candidate.extend(&ours.params, page, NOW).unwrap();
+            assert_eq!(candidate.has_ended(), is_last, "{} headers", page.len());
+        }
+    }
+
+    #[test]
+    fn a_header_that_breaks_a_rule_is_its_senders_fault_and_one_that_is_early_is_nobodys() {
+        let ours = chain(1, 1);
+        let theirs = ours.clone().and(2, 2);
+        let mut candidate = candidate(&ours, &theirs);
+        let mut header = theirs.mine(Vec::new(), crate::testing::address(3)).header;
+        header.height.0 += 1;
+        let refused = candidate.extend(&ours.params, &[header], NOW);
+        let id = header.id();
+        assert!(matches!(refused, Err(SessionError::BadBlock { id: bad, .. }) if bad == id));
+        assert_eq!(candidate.ids().len(), 2);
+    }
+
+    #[test]
     fn a_branch_that_grows_too_long_is_given_up() {
         let mut candidate = candidate(&chain(1, 1), &chain(2, 1));
         candidate.ids = vec![BlockId::default(); MAX_CANDIDATE];

@@ -349,6 +349,7 @@ fn a_free_slot_goes_to_the_address_that_holds_the_fewest() {
     fixture.finish(at(2, 2000), Conclusion::Unreachable, tip(0));
     fixture.hear(at(1, 1999), tip(50));
     fixture.hear(at(9, 2000), tip(3));
+    assert_eq!(instead(&fixture, |_| true), None, "in nobody's place");
     assert_eq!(fixture.next(), Some(at(9, 2000)));
 }
 
