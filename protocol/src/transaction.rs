@@ -308,9 +308,12 @@ impl<T> std::ops::Deref for Verified<T> {
 }
 
 /// A verified payment and what it is called, hashed once: only [`Self::new`] makes one, so the
-/// name is that of the payment.
+/// name is that of the payment. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct Named(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     transaction: Arc<Verified<Transaction>>,
     name: Name,
 }
@@ -319,16 +322,16 @@ impl Named {
     /// Hashes a payment.
     pub fn new(transaction: Arc<Verified<Transaction>>) -> Self {
         let name = Name::of(&transaction);
-        Self { transaction, name }
+        Self(Arc::new(Inner { transaction, name }))
     }
 
     /// The payment.
     pub fn transaction(&self) -> &Arc<Verified<Transaction>> {
-        &self.transaction
+        &self.0.transaction
     }
 
     /// What it is called.
     pub fn name(&self) -> &Name {
-        &self.name
+        &self.0.name
     }
 }

@@ -189,7 +189,7 @@ pub fn transaction(request: &Request) -> Result<Reply, Problem> {
         } => Payment {
             id: id.to_string(),
             from: transaction.from().to_lower_hex(),
-            signed: Signed::from(transaction),
+            signed: Signed::from(&**transaction),
             state: PaymentState::Confirmed,
             height: Some(location.height.0),
             block: Some(block.to_string()),

@@ -52,7 +52,7 @@ pub enum FoundPayment {
     /// In a block.
     Confirmed {
         /// The payment.
-        transaction: Transaction,
+        transaction: Box<Transaction>,
         /// The block and the place in it.
         location: TxLocation,
         /// The block's id.
@@ -230,7 +230,7 @@ pub fn payment(node: &NodeHandle, id: TxId, now: Timestamp) -> Result<FoundPayme
         let at = location.index as usize;
         let transaction = block.transactions.into_iter().nth(at);
         return Ok(FoundPayment::Confirmed {
-            transaction: transaction.ok_or_else(|| missing(height))?,
+            transaction: Box::new(transaction.ok_or_else(|| missing(height))?),
             location,
             block: block_id,
             depth: chain.tip()?.height.0.saturating_sub(height.0) + 1,
