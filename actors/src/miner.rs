@@ -279,7 +279,7 @@ impl Handler<NonceFound> for Miner {
         let block = match template.and_then(|template| template.solved(message.header, params)) {
             Some(Ok(block)) => block,
             Some(Err(error)) => {
-                tracing::error!(%error, "the block found here is none");
+                tracing::error!(%error, "the block found here breaks a rule");
                 return self.retry_later(ctx);
             }
             None => return,

@@ -151,3 +151,53 @@ async fn bodies_that_come_after_their_adoption_are_not_held() {
     })
     .await;
 }
+
+/// Ends a session as one does that another takes the place of.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct DropSession(SocketAddr);
+
+impl Handler<DropSession> for ForkResolver {
+    type Result = ();
+
+    fn handle(&mut self, DropSession(endpoint): DropSession, ctx: &mut Self::Context) {
+        self.drop_session(&endpoint, ctx);
+    }
+}
+
+/// Takes one body of a chain, as a new session does. Answers with its height.
+#[derive(Message)]
+#[rtype(result = "Option<Height>")]
+struct TakeOne(TestChain);
+
+impl Handler<TakeOne> for ForkResolver {
+    type Result = Option<Height>;
+
+    fn handle(&mut self, TakeOne(chain): TakeOne, _: &mut Self::Context) -> Option<Height> {
+        let keys = chain.blocks.iter().map(|b| (b.header.height, b.id()));
+        let wanted: Vec<_> = keys.collect();
+        let mut bodies = self.shared.bodies.borrow_mut();
+        let new = bodies.giver(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let taken = bodies.take(&new, &wanted, 1, Instant::now());
+        taken.first().map(|(height, _)| *height)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_was_to_fetch_is_free_for_others_when_it_is_dropped() {
+    local(async {
+        let theirs = chain(3, 1);
+        let fixture = Fixture::new(&chain(0, 1));
+        let peer = fixture.wrong_peer(4000, &theirs, Behaviour::WithholdsBodies);
+        fixture.hear(&peer);
+        until("it is asked", || peer.block_requests() == 1).await;
+        let dropped = DropSession(peer.address);
+        fixture.resolver.send(dropped).await.unwrap();
+        // The fourth has been asked of nobody, so it would come first if the others were not
+        // free.
+        let longer = theirs.and(1, 2);
+        let first = fixture.resolver.send(TakeOne(longer)).await.unwrap();
+        assert_eq!(first, Some(Height(1)));
+    })
+    .await;
+}
