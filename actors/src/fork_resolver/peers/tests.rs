@@ -119,6 +119,21 @@ fn proven_and_pinned_peers_stay_when_liars_fill_the_table() {
 }
 
 #[test]
+fn what_a_peer_claims_in_its_hello_is_backed_off_from_as_well() {
+    let mut fixture = Fixture::new(&[]);
+    let peer = at(1, 2000);
+    fixture.hear(peer, tip(5));
+    assert_eq!(fixture.next(), Some(peer));
+    let node = NodeId([5; 16]);
+    fixture.peers.greeted(peer, node, tip(6), Timestamp(1));
+    fixture.finish(peer, Conclusion::Failed, tip(0));
+    fixture.hear(peer, tip(6));
+    assert_eq!(fixture.next(), None, "it came to nothing just now");
+    fixture.hear(peer, tip(7));
+    assert_eq!(fixture.next(), Some(peer));
+}
+
+#[test]
 fn a_claim_is_backed_off_from_at_its_endpoint_and_nowhere_else() {
     let mut fixture = Fixture::new(&[]);
     let (first, second) = (at(1, 2000), at(2, 2000));
