@@ -45,13 +45,15 @@ impl Run {
         let before = self.turns();
         // The smallest blocks hold little more than one payment, and a mempool may hold many that
         // no honest wallet sent.
-        let most_ready = self.ready().into_iter().map(|(_, ready)| ready).max();
-        let payments = without(|| self.waiting())?.len() + most_ready.unwrap_or(0);
-        let blocks = SETTLING_BLOCKS + payments as u64;
+        let mut payments = 0;
         self.cluster.set_mining(true);
         loop {
             let waiting = without(|| self.waiting())?;
             let ready = self.ready();
+            let most_ready = ready.iter().map(|(_, ready)| *ready).max();
+            // A branch that comes to light only now may bring back what was paid before.
+            payments = payments.max(waiting.len() + most_ready.unwrap_or(0));
+            let blocks = SETTLING_BLOCKS + payments as u64;
             let took = self.cluster.elapsed() - start;
             self.report.settled_after = took;
             let height = best_of(&self.tips()?).height.0;
