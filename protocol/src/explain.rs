@@ -222,6 +222,18 @@ mod tests {
         }
     }
 
+    /// RFC 6962, section 2.1.
+    #[test]
+    fn each_part_of_the_tree_says_which_payments_it_holds() {
+        let steps = explain(&block(7), GenesisId([9; 32]));
+        let names = steps.iter().map(|step| step.name.as_str());
+        let roots: Vec<&str> = names
+            .filter_map(|name| name.strip_prefix("root of payments "))
+            .collect();
+        let expected = ["1 to 2", "3 to 4", "1 to 4", "5 to 6", "5 to 7", "1 to 7"];
+        assert_eq!(roots, expected);
+    }
+
     #[test]
     fn a_part_that_is_a_hash_was_a_step_before() {
         let steps = explain(&block(7), GenesisId([9; 32]));
