@@ -387,6 +387,8 @@ impl CheckedBlock {
     /// Names the first rule broken. Until the content root matches, nothing said about
     /// the body is said about the id.
     pub fn check(block: Arc<Block>, params: &ChainParams) -> Result<Self, BlockError> {
+        // Whoever has no work makes nobody hash a body.
+        let (id, _) = proven_work(&block.header, params)?;
         let wids = block.wids();
         let names = Names {
             merkle_root: merkle_root(&wids),
@@ -394,7 +396,7 @@ impl CheckedBlock {
             ids: || block.transaction_ids(),
             senders: || block.senders(),
         };
-        Self::check_with(block.clone(), names, params)
+        Self::check_with(id, block.clone(), names, params)
     }
 
     /// A block found here, of payments that were verified and named before; neither is done
@@ -408,6 +410,7 @@ impl CheckedBlock {
         reward: Reward,
         params: &ChainParams,
     ) -> Result<Verified<Self>, BlockError> {
+        let (id, _) = proven_work(&header, params)?;
         let block = Block {
             header,
             transactions: body.transactions,
@@ -419,10 +422,12 @@ impl CheckedBlock {
             ids: || body.ids,
             senders: || body.senders,
         };
-        Self::check_with(Arc::new(block), names, params).map(Verified::assume)
+        Self::check_with(id, Arc::new(block), names, params).map(Verified::assume)
     }
 
+    /// All checks but that of the work, by which the id was found.
     fn check_with<I, S>(
+        id: BlockId,
         block: Arc<Block>,
         names: Names<I, S>,
         params: &ChainParams,
@@ -431,7 +436,6 @@ impl CheckedBlock {
         I: FnOnce() -> Vec<TxId>,
         S: FnOnce() -> Vec<Address>,
     {
-        let (id, _) = proven_work(&block.header, params)?;
         let genesis = params.genesis_id();
         let wids = names.wids;
         let reward = block.reward.hash(genesis, block.header.height);
