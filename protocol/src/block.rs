@@ -135,6 +135,18 @@ impl Reward {
             &self.extra_nonce.to_be_bytes(),
         ])
     }
+
+    /// What a header at `height` must commit to, with so many payments of this Merkle root.
+    pub fn content_root(
+        &self,
+        genesis: GenesisId,
+        height: Height,
+        merkle_root: &[u8; HASH_BYTES],
+        payments: usize,
+    ) -> ContentRoot {
+        let count = u32::try_from(payments).unwrap_or(u32::MAX);
+        content_root(merkle_root, count, &self.hash(genesis, height))
+    }
 }
 
 /// What a header at `height` must commit to: SHA-256 of `"mvb/body"` ‖ payment count u32 ‖
@@ -176,12 +188,9 @@ impl Block {
 
     /// The content root of this body with the given witness ids.
     pub fn content_root(&self, genesis: GenesisId, wids: &[Wid]) -> ContentRoot {
-        let count = u32::try_from(wids.len()).unwrap_or(u32::MAX);
-        content_root(
-            &merkle_root(wids),
-            count,
-            &self.reward.hash(genesis, self.header.height),
-        )
+        let height = self.header.height;
+        let root = merkle_root(wids);
+        self.reward.content_root(genesis, height, &root, wids.len())
     }
 
     /// The block's size over the fixed layouts, which `max_block_bytes` bounds.

@@ -4,7 +4,7 @@
 use crate::{
     address::Address,
     amount::Amount,
-    block::{Block, Header, Reward, content_root},
+    block::{Block, Header, Reward},
     chain::{ChainSnapshot, StoreError, Tip},
     hash::{BlockId, ContentRoot, GenesisId, HASH_BYTES, TxId, Wid},
     ledger::LedgerError,
@@ -438,10 +438,9 @@ impl CheckedBlock {
     {
         let genesis = params.genesis_id();
         let wids = names.wids;
-        let reward = block.reward.hash(genesis, block.header.height);
-        let count = u32::try_from(wids.len()).unwrap_or(u32::MAX);
+        let (reward, height) = (&block.reward, block.header.height);
         let (got, expected) = (
-            content_root(&names.merkle_root, count, &reward),
+            reward.content_root(genesis, height, &names.merkle_root, wids.len()),
             block.header.content_root,
         );
         if got != expected && !mutant!(ContentUnchecked) {
@@ -551,8 +550,7 @@ impl NamedBody {
 
     /// What a header at `height` must commit to, with this reward.
     pub fn content_root(&self, genesis: GenesisId, height: Height, reward: &Reward) -> ContentRoot {
-        let count = u32::try_from(self.transactions.len()).unwrap_or(u32::MAX);
-        content_root(&self.merkle_root, count, &reward.hash(genesis, height))
+        reward.content_root(genesis, height, &self.merkle_root, self.wids.len())
     }
 }
 
