@@ -9,6 +9,7 @@ mod explorer;
 mod funds;
 mod generated;
 mod intake;
+mod interrupt;
 mod mine;
 mod miner;
 mod processes;
@@ -23,6 +24,7 @@ mod turns;
 
 use crate::{args, context::Context, exit::Exit};
 use anyhow::Result;
+use interrupt::interruptible;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -33,9 +35,11 @@ pub fn run(context: &Context, bench: args::Bench) -> Result<Exit> {
         args::Bench::Stop(stop) => stop::run(context, &stop),
         args::Bench::Miner(miner) => miner::run(context, &miner),
         args::Bench::Propagate(propagate) => propagate::run(context, &propagate),
-        args::Bench::Explorer(explorer) => explorer::run(context, &explorer),
-        args::Bench::Store(store) => store::run(context, &store),
-        args::Bench::Sync(sync) => sync::run(context, &sync),
+        args::Bench::Explorer(explorer) => {
+            interruptible(|ended| explorer::run(context, &explorer, ended))
+        }
+        args::Bench::Store(store) => interruptible(|ended| store::run(context, &store, ended)),
+        args::Bench::Sync(sync) => interruptible(|ended| sync::run(context, &sync, ended)),
         args::Bench::Intake(intake) => intake::run(context, &intake),
     }
 }

@@ -12,6 +12,7 @@ mod report;
 
 use super::{
     generated::{Generated, Size},
+    interrupt::Interrupt,
     programs::{Ports, Program},
 };
 use crate::{args, context::Context, exit::Exit, output, progress::Progress};
@@ -37,7 +38,7 @@ const PLACES: u64 = 50;
 const COUNTED: usize = 1_000;
 
 /// Measures and reports.
-pub fn run(context: &Context, wanted: &args::BenchExplorer) -> Result<Exit> {
+pub fn run(context: &Context, wanted: &args::BenchExplorer, interrupt: &Interrupt) -> Result<Exit> {
     let size = Size {
         blocks: wanted.blocks,
         payments: wanted.transactions_per_block,
@@ -54,7 +55,8 @@ pub fn run(context: &Context, wanted: &args::BenchExplorer) -> Result<Exit> {
     // Each payment has a sender and a receiver.
     let people = (2 * size.all_payments() / wanted.payments_of_one_address).max(2);
     let folder = place.path().join("serving");
-    let chain = Generated::find_or_make_of(&folder, size, people, &threads, &mut progress)?;
+    let chain =
+        Generated::find_or_make_of(&folder, size, people, &threads, &mut progress, interrupt)?;
     let known = Known::of(&chain)?;
 
     context.output.hint("asking for pages");
@@ -71,6 +73,7 @@ pub fn run(context: &Context, wanted: &args::BenchExplorer) -> Result<Exit> {
     let mut pages = known.pages();
     let mut connection = Connection::open(address)?;
     for round in 0..=wanted.requests {
+        interrupt.check()?;
         for (page, took) in &mut pages {
             let path = page.path(&known, u64::from(round));
             let began = Instant::now();

@@ -9,6 +9,7 @@
 
 mod people;
 
+use super::interrupt::Interrupt;
 use crate::{output, progress::Progress};
 use anyhow::{Context as _, Result, bail};
 use mvb_actors::env::Workers;
@@ -91,9 +92,10 @@ impl Generated {
         size: Size,
         threads: &ThreadWorkers,
         progress: &mut Progress,
+        interrupt: &Interrupt,
     ) -> Result<Self> {
         let count = People::usual(size.all_payments());
-        Self::find_or_make_of(folder, size, count, threads, progress)
+        Self::find_or_make_of(folder, size, count, threads, progress, interrupt)
     }
 
     /// The same with another number of people than usual, who have longer histories the fewer
@@ -104,6 +106,7 @@ impl Generated {
         count: u64,
         threads: &ThreadWorkers,
         progress: &mut Progress,
+        interrupt: &Interrupt,
     ) -> Result<Self> {
         let mut params = size.params();
         if count != People::usual(size.all_payments()) {
@@ -122,6 +125,7 @@ impl Generated {
         };
         let mut tip = store.snapshot()?.tip()?;
         while tip.height.0 < size.blocks {
+            interrupt.check()?;
             let most = (BATCH_PAYMENTS / u64::from(size.payments.max(1))).clamp(1, BATCH_BLOCKS);
             let count = most.min(size.blocks - tip.height.0);
             tip = maker.batch(tip, count, size.payments)?;
@@ -312,7 +316,10 @@ mod tests {
         };
         let threads = ThreadWorkers::new().unwrap();
         let mut progress = Progress::new(&Output::new(Format::Text, Talk::Quiet));
-        let mut make = || Generated::find_or_make(folder.path(), size, &threads, &mut progress);
+        let mut make = || {
+            let interrupt = Interrupt::default();
+            Generated::find_or_make(folder.path(), size, &threads, &mut progress, &interrupt)
+        };
         let tip = make().unwrap().tip;
         let again = make().unwrap();
         assert_eq!((again.tip, tip.height), (tip, Height(60)));

@@ -7,10 +7,8 @@
     reason = "a benchmark reads the monotonic clock"
 )]
 
-use crate::{
-    commands::{child, watch},
-    exit::Interrupted,
-};
+use super::interrupt;
+use crate::commands::{child, watch};
 use anyhow::{Context as _, Result, bail};
 use mvb_node::home::{Home, Role};
 use mvb_protocol::params::ChainParams;
@@ -41,8 +39,7 @@ pub fn run<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
             biased;
             ended = watch::signal() => {
                 ended?;
-                let told = "the measurement was ended and has cleaned up";
-                Err(Interrupted(told.to_owned()).into())
+                Err(interrupt::interrupted())
             }
             measured = measurement => measured,
         }

@@ -67,6 +67,9 @@ impl Program {
         let errors = written.try_clone()?;
         let mut command = command(home, params, ports)?;
         command.args(arguments).stdout(written).stderr(errors);
+        // A group of its own is woken by the system, if it is held when this process is killed.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child =
             child::start(&mut command).with_context(|| format!("cannot start the {name}"))?;
         Ok(Self { name, child, log })
@@ -93,6 +96,44 @@ impl Program {
             }
             thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
+    }
+
+    /// Stops it where it is, until [`Program::go_on`], and returns when all its threads stand
+    /// still, those in a system call as well.
+    ///
+    /// # Errors
+    /// When it has ended.
+    #[cfg(unix)]
+    pub fn hold(&mut self) -> Result<()> {
+        use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP)?;
+        // One that ends is left to be waited for by its handle.
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(pid), either)?;
+        self.check_alive()
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    #[cfg(unix)]
+    pub fn go_on(&mut self) -> Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
+    /// Cannot be done here.
+    #[cfg(not(unix))]
+    pub fn hold(&mut self) -> Result<()> {
+        bail!("a process can be held on Unix only, and this measurement needs it")
+    }
+
+    /// Cannot be done here.
+    #[cfg(not(unix))]
+    pub fn go_on(&mut self) -> Result<()> {
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod report;
 
 use super::{
     generated::{Generated, Size},
+    interrupt::Interrupt,
     programs::{Ports, Program, command},
 };
 use crate::{args, context::Context, exit::Exit, output, progress::Progress};
@@ -55,7 +56,7 @@ const KEYS: usize = 10;
 const RUNS: usize = 15;
 
 /// Measures and reports.
-pub fn run(context: &Context, store: &args::BenchStore) -> Result<Exit> {
+pub fn run(context: &Context, store: &args::BenchStore, interrupt: &Interrupt) -> Result<Exit> {
     let place = super::Place::new(store.dir.as_deref())?;
     let threads = ThreadWorkers::new()?;
     let mut progress = Progress::new(&context.output);
@@ -69,13 +70,14 @@ pub fn run(context: &Context, store: &args::BenchStore) -> Result<Exit> {
             "making a chain of {}",
             output::count(blocks, "block")
         ));
-        let chain =
-            Generated::find_or_make(&place.path().join(name), size, &threads, &mut progress)?;
+        let folder = place.path().join(name);
+        let chain = Generated::find_or_make(&folder, size, &threads, &mut progress, interrupt)?;
         chains.push((size, chain));
     }
     context.output.hint("looking things up");
     let mut lines = Vec::new();
     for (size, chain) in &chains {
+        interrupt.check()?;
         lines.push(measure(*size, chain, &threads)?);
     }
     context.output.hint("starting programs");
@@ -91,6 +93,7 @@ pub fn run(context: &Context, store: &args::BenchStore) -> Result<Exit> {
     // In turns, as machines change their speed.
     for _ in 0..RUNS {
         for at in 0..homes.len() {
+            interrupt.check()?;
             listing[at].push(list_addresses(&homes[at], params[at])?);
             starting[at].push(start(&homes[at], params[at])?);
         }

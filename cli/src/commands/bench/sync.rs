@@ -1,6 +1,6 @@
 //! `mvb bench sync`: how fast a node brings in a long chain. A real node process fetches a
 //! generated chain from another over the loopback network, verifies and stores all of it;
-//! compared with nothing but the verification of the same signatures on all cores.
+//! compared with nothing but the verification of the same signatures on all cores, in turns.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,6 +11,7 @@ mod report;
 
 use super::{
     generated::{Generated, Size},
+    interrupt::Interrupt,
     programs::{Ports, Program},
 };
 use crate::{args, context::Context, exit::Exit, output, progress::Progress};
@@ -21,12 +22,14 @@ use mvb_protocol::{
     chain::{ChainSnapshot, ChainStore},
     numbers::Height,
     transaction::Transaction,
+    validate::Parallel,
 };
 use mvb_storage::LmdbStore;
 use report::{Report, Sample};
 use std::{
     fs,
     path::Path,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -37,11 +40,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// How long its chain may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many payments are read before they are verified together.
-const CHUNK_PAYMENTS: usize = 20_000;
+/// How many payments are fetched, at most, before as many are verified alone.
+const TURN_PAYMENTS: u64 = 20_000;
 
 /// Measures and reports.
-pub fn run(context: &Context, sync: &args::BenchSync) -> Result<Exit> {
+pub fn run(context: &Context, sync: &args::BenchSync, interrupt: &Interrupt) -> Result<Exit> {
     let size = Size {
         blocks: sync.blocks,
         payments: sync.transactions_per_block,
@@ -55,62 +58,65 @@ pub fn run(context: &Context, sync: &args::BenchSync) -> Result<Exit> {
         output::count(size.all_payments(), "payment"),
         place.path().display()
     ));
-    let chain =
-        Generated::find_or_make(&place.path().join("serving"), size, &threads, &mut progress)?;
-    let store = chain.store()?;
-
-    // Half of the comparison before and half after, as machines change their speed.
+    let folder = place.path().join("serving");
+    let chain = Generated::find_or_make(&folder, size, &threads, &mut progress, interrupt)?;
     context
         .output
-        .hint("verifying the first half of the signatures");
-    let half = size.blocks / 2;
-    let mut verification = verify(&store, &threads, 1..=half, size, &mut progress)?;
-    context.output.hint("synchronising blocks");
-    let synced = synchronise(&chain, place.path(), &mut progress)?;
-    context
-        .output
-        .hint("verifying the second half of the signatures");
-    verification += verify(
-        &store,
-        &threads,
-        half + 1..=size.blocks,
-        size,
-        &mut progress,
-    )?;
-
-    let report = Report::new(size, &synced, verification);
-    context.output.report(&report)?;
+        .hint("synchronising, and in turns with it verifying the same signatures alone");
+    let mut alone = Alone::new(&chain, size, &threads)?;
+    let synced = synchronise(&chain, place.path(), &mut alone, &mut progress, interrupt)?;
+    context.output.report(&Report::new(size, &synced, &alone))?;
     Ok(Exit::Done)
 }
 
-/// How long the signatures of some blocks take on all cores; reading them is not counted.
-fn verify(
-    store: &LmdbStore,
-    threads: &ThreadWorkers,
-    heights: std::ops::RangeInclusive<u64>,
-    size: Size,
-    progress: &mut Progress,
-) -> Result<Duration> {
-    let parallel = threads.parallel();
-    let mut took = Duration::ZERO;
-    let mut waiting: Vec<Transaction> = Vec::new();
-    let last = *heights.end();
-    for height in heights {
-        waiting.extend(block_payments(&*store.snapshot()?, Height(height))?);
-        if waiting.len() < CHUNK_PAYMENTS && height < last {
-            continue;
+/// Nothing but the verification of the chain's signatures, on all cores. What machines do to
+/// their speed from one minute to the next must not be taken for a difference, so that a part
+/// is verified as soon as it was fetched, while the nodes are held.
+struct Alone {
+    store: LmdbStore,
+    parallel: Arc<dyn Parallel + Send + Sync>,
+    turn_blocks: u64,
+    /// The height up to which all are verified.
+    done: u64,
+    turns: u32,
+    /// How long the verification took; reading what is verified is not counted.
+    took: Duration,
+}
+
+impl Alone {
+    fn new(chain: &Generated, size: Size, threads: &ThreadWorkers) -> Result<Self> {
+        let payments = (size.all_payments() / 10).clamp(1, TURN_PAYMENTS);
+        Ok(Self {
+            store: chain.store()?,
+            parallel: threads.parallel(),
+            turn_blocks: (payments / u64::from(size.payments.max(1))).max(1),
+            done: 0,
+            turns: 0,
+            took: Duration::ZERO,
+        })
+    }
+
+    /// Whether enough was fetched for a turn.
+    fn is_due(&self, height: u64) -> bool {
+        height >= self.done + self.turn_blocks
+    }
+
+    /// Verifies what was fetched since the last turn.
+    fn turn(&mut self, height: u64) -> Result<()> {
+        let mut payments: Vec<Transaction> = Vec::new();
+        for height in self.done + 1..=height {
+            payments.extend(block_payments(&*self.store.snapshot()?, Height(height))?);
         }
         let began = Instant::now();
-        parallel.for_each(waiting.len(), &|i| {
-            let checked = std::hint::black_box(&waiting[i]).check_signature();
+        self.parallel.for_each(payments.len(), &|i| {
+            let checked = std::hint::black_box(&payments[i]).check_signature();
             checked.expect("the generated payments are signed");
         });
-        took += began.elapsed();
-        waiting.clear();
-        progress.set(height, size.blocks, "verifying blocks");
+        self.took += began.elapsed();
+        self.done = height;
+        self.turns += 1;
+        Ok(())
     }
-    progress.clear();
-    Ok(took)
 }
 
 fn block_payments(chain: &dyn ChainSnapshot, height: Height) -> Result<Vec<Transaction>> {
@@ -129,7 +135,13 @@ struct Synced {
 }
 
 /// Lets a new node fetch the chain from a node that serves it.
-fn synchronise(chain: &Generated, folder: &Path, progress: &mut Progress) -> Result<Synced> {
+fn synchronise(
+    chain: &Generated,
+    folder: &Path,
+    alone: &mut Alone,
+    progress: &mut Progress,
+    interrupt: &Interrupt,
+) -> Result<Synced> {
     let home = folder.join("syncing");
     if home.exists() {
         fs::remove_dir_all(&home)?;
@@ -150,8 +162,10 @@ fn synchronise(chain: &Generated, folder: &Path, progress: &mut Progress) -> Res
     let mut store: Option<LmdbStore> = None;
     let mut samples = vec![Sample::default()];
     let mut most_memory = None;
+    let mut held = Duration::ZERO;
     loop {
         thread::sleep(BETWEEN_LOOKS);
+        interrupt.check()?;
         if store.is_none() {
             store = home.read_chain(params)?;
         }
@@ -159,7 +173,7 @@ fn synchronise(chain: &Generated, folder: &Path, progress: &mut Progress) -> Res
             Some(store) => store.snapshot()?.tip()?.height.0,
             None => 0,
         };
-        let (at, last) = (began.elapsed(), samples[samples.len() - 1]);
+        let (at, last) = (began.elapsed() - held, samples[samples.len() - 1]);
         most_memory = most_memory.max(syncing.anonymous_memory());
         if height > last.height {
             samples.push(Sample { at, height });
@@ -172,7 +186,18 @@ fn synchronise(chain: &Generated, folder: &Path, progress: &mut Progress) -> Res
         }
         serving.check_alive()?;
         syncing.check_alive()?;
+        if alone.is_due(height) {
+            // Both stand still before the clock does.
+            syncing.hold()?;
+            serving.hold()?;
+            let holding = Instant::now();
+            alone.turn(height)?;
+            serving.go_on()?;
+            syncing.go_on()?;
+            held += holding.elapsed();
+        }
     }
+    alone.turn(tip.height.0)?;
     progress.clear();
     let file = home.chain_folder(params.genesis_id()).join("data.mdb");
     let spent = serving.processor_time().zip(served_before);

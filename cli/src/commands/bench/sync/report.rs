@@ -1,6 +1,6 @@
 //! What `mvb bench sync` found, as it is printed.
 
-use super::{Size, Synced};
+use super::{Alone, Size, Synced};
 use crate::output;
 use serde::Serialize;
 use std::{fmt, time::Duration};
@@ -21,7 +21,7 @@ pub struct Report {
     blocks: u64,
     /// The payments in each.
     transactions_per_block: u32,
-    /// From the start of the process to the tip being stored.
+    /// From the start of the process to the tip being stored, without the turns of the other.
     seconds: f64,
     /// Blocks.
     blocks_per_second: f64,
@@ -29,6 +29,8 @@ pub struct Report {
     transactions_per_second: f64,
     /// What the same signatures take by themselves, on all cores.
     verifications_per_second: f64,
+    /// In how many turns the two were measured.
+    turns: u32,
     /// The one by the other.
     ratio_to_verification: f64,
     /// In the first tenth of the blocks.
@@ -48,15 +50,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// From what was seen, and how long the verification alone took.
-    pub fn new(size: Size, synced: &Synced, verification: Duration) -> Self {
+    /// From what was seen of both.
+    pub fn new(size: Size, synced: &Synced, alone: &Alone) -> Self {
         let seconds = synced.samples.last().map_or(Duration::ZERO, |last| last.at);
         let seconds = seconds.as_secs_f64();
         let payments = size.all_payments() as f64;
         let tenth = size.blocks / 10;
         let rate = |from, to| blocks_per_second(&synced.samples, from, to);
         let transactions_per_second = payments / seconds;
-        let verifications_per_second = payments / verification.as_secs_f64();
+        let verifications_per_second = payments / alone.took.as_secs_f64();
         Self {
             blocks: size.blocks,
             transactions_per_block: size.payments,
@@ -64,6 +66,7 @@ impl Report {
             blocks_per_second: size.blocks as f64 / seconds,
             transactions_per_second,
             verifications_per_second,
+            turns: alone.turns,
             ratio_to_verification: transactions_per_second / verifications_per_second,
             first_tenth_blocks_per_second: rate(0, tenth),
             last_tenth_blocks_per_second: rate(size.blocks - tenth, size.blocks),
@@ -104,11 +107,13 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:.0} blocks/s, {:.0} payments/s; the signatures alone, on all cores: {:.0}/s; ratio {:.2}",
+            "{:.0} blocks/s, {:.0} payments/s; the signatures alone, on all cores: {:.0}/s; ratio {:.2}, \
+             measured in {}",
             self.blocks_per_second,
             self.transactions_per_second,
             self.verifications_per_second,
-            self.ratio_to_verification
+            self.ratio_to_verification,
+            output::count(u64::from(self.turns), "turn"),
         )?;
         writeln!(
             f,
