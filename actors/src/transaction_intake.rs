@@ -253,6 +253,7 @@ impl Handler<TipChanged> for TransactionIntake {
             self.pool.set_accounts(&message.accounts);
         }
         self.publish();
+        self.announce_covered();
         if self.pool.totals().ready > 0 {
             // The miner heard of this block before: what it asked for since was chosen among
             // the payments that were ready then.
@@ -268,21 +269,19 @@ impl Handler<PaymentsReturned> for TransactionIntake {
     type Result = ();
 
     fn handle(&mut self, message: PaymentsReturned, _: &mut Self::Context) {
-        let mut returned = Vec::new();
+        let mut returned = 0;
         for payment in message.payments {
             match self.insert(&payment, Coverage::Hold) {
-                Ok(_) => returned.push(payment.transaction().clone()),
+                Ok(_) => returned += 1,
                 Err(refusal) => {
                     let id = payment.name().id;
                     tracing::debug!(%id, %refusal, "a payment did not return");
                 }
             }
         }
-        if !returned.is_empty() {
-            tracing::info!(payments = returned.len(), "a reorg returned payments");
-            self.ports.gossip.do_send(PaymentPending {
-                transactions: returned,
-            });
+        if returned > 0 {
+            tracing::info!(payments = returned, "a reorg returned payments");
+            self.announce_covered();
         }
     }
 }
@@ -398,6 +397,7 @@ impl TransactionIntake {
         let inserted = self.insert(payment, Coverage::Required);
         if inserted.is_ok() {
             Counters::count(&self.env.view.counters.accepted_payments);
+            self.announce_covered();
         }
         inserted.map_err(|refusal| self.refuse(refusal))
     }
@@ -411,6 +411,18 @@ impl TransactionIntake {
         tracing::debug!(id = %name.id, "payment accepted");
         self.tell_miner();
         Ok(name.id)
+    }
+
+    /// Has the payments that a reorg returned announced, each when others take it in. Its
+    /// sender may be gone, and be unable to.
+    fn announce_covered(&mut self) {
+        let covered = self.pool.take_covered();
+        if !covered.is_empty() {
+            let transactions = covered.iter().map(|payment| payment.transaction().clone());
+            self.ports.gossip.do_send(PaymentPending {
+                transactions: transactions.collect(),
+            });
+        }
     }
 
     fn tell_miner(&self) {

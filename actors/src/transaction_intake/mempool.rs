@@ -70,6 +70,8 @@ pub struct Mempool {
     index: Arc<MempoolIndex>,
     totals: MempoolView,
     arrivals: u64,
+    /// Held payments that are covered now, until somebody takes note.
+    covered: Vec<Named>,
 }
 
 impl Mempool {
@@ -87,6 +89,7 @@ impl Mempool {
             index: Arc::default(),
             totals: MempoolView::default(),
             arrivals: 0,
+            covered: Vec::new(),
         }
     }
 
@@ -159,6 +162,7 @@ impl Mempool {
             arrival: self.arrivals,
             // Another standing is found when the queue is filed.
             standing: Standing::Ready,
+            is_held: coverage == Coverage::Hold,
             payment,
         };
         self.arrivals += 1;
@@ -185,6 +189,13 @@ impl Mempool {
         for (address, account) in accounts {
             self.set_account(*address, *account);
         }
+    }
+
+    /// The payments that a reorg returned and that wait, each once, as soon as it is covered.
+    pub fn take_covered(&mut self) -> Vec<Named> {
+        let mut covered = std::mem::take(&mut self.covered);
+        covered.retain(|payment| self.index.contains(&payment.name().id));
+        covered
     }
 
     /// Payments for a block of `max_bytes`, to be tried against the ledger as it will be once
@@ -256,10 +267,12 @@ impl Mempool {
             self.tails.remove(&tail);
             self.totals.ready -= ready;
         }
-        let index = &self.index;
-        queue.rank = queue.assess(address, |entry| {
-            index.insert(entry.payment.name().id, waiting(entry));
-        });
+        let (index, covered) = (&self.index, &mut self.covered);
+        queue.rank = queue.assess(
+            address,
+            |entry| drop(index.insert(entry.payment.name().id, waiting(entry))),
+            |entry| covered.push(entry.payment.clone()),
+        );
         match queue.rank {
             Some(Rank { head, tail, ready }) => {
                 self.heads.extend(head);

@@ -81,6 +81,9 @@ pub struct Entry {
     pub arrival: u64,
     /// Where it stands.
     pub standing: Standing,
+    /// A reorg returned it and the balance has not covered it since, so that nobody else would
+    /// have taken it in.
+    pub is_held: bool,
 }
 
 /// How the next payment of a sender competes for a place in a block: by rate, then age.
@@ -139,8 +142,14 @@ impl SenderQueue {
     }
 
     /// Computes every payment's standing and the queue's rank; `changed` hears of each
-    /// payment whose standing is another than before. `None` for an empty queue.
-    pub fn assess(&mut self, from: Address, mut changed: impl FnMut(&Entry)) -> Option<Rank> {
+    /// payment whose standing is another than before, `covered` of those that were held and
+    /// need not be any longer. `None` for an empty queue.
+    pub fn assess(
+        &mut self,
+        from: Address,
+        mut changed: impl FnMut(&Entry),
+        mut covered: impl FnMut(&Entry),
+    ) -> Option<Rank> {
         let account = self.account;
         let mut next = account.sequence;
         let mut needed = 0;
@@ -154,17 +163,22 @@ impl SenderQueue {
                 gap = Some(next);
             }
             next = Sequence(sequence.0.saturating_add(1));
+            let is_covered = needed <= u128::from(account.balance.units());
             let standing = match gap {
                 Some(missing) => Standing::Gap { missing },
-                None if needed > u128::from(account.balance.units()) => Standing::Uncovered {
+                None if is_covered => Standing::Ready,
+                None => Standing::Uncovered {
                     balance: account.balance,
                     needed: saturated(needed),
                 },
-                None => Standing::Ready,
             };
             ready += usize::from(standing == Standing::Ready);
             if std::mem::replace(&mut entry.standing, standing) != standing {
                 changed(entry);
+            }
+            if entry.is_held && is_covered {
+                entry.is_held = false;
+                covered(entry);
             }
             let rate = least.map_or(entry.rate, |least| least.min(entry.rate));
             least = Some(rate);

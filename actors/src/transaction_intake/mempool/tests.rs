@@ -128,6 +128,11 @@ impl Bench {
         self.pool.index().get(&transaction.id()).unwrap().standing
     }
 
+    fn take_covered(&mut self) -> Vec<TxId> {
+        let covered = self.pool.take_covered();
+        covered.iter().map(|payment| payment.name().id).collect()
+    }
+
     fn select(&self, max_bytes: usize) -> Vec<Transaction> {
         let chosen = self
             .pool
@@ -158,7 +163,11 @@ impl Bench {
                 payments: queue.payments.clone(),
                 rank: None,
             };
-            let rank = fresh.assess(*sender, |_| panic!("a standing is out of date"));
+            let rank = fresh.assess(
+                *sender,
+                |_| panic!("a standing is out of date"),
+                |_| panic!("a covered payment is held"),
+            );
             let rank = rank.unwrap();
             heads.extend(rank.head);
             tails.insert(rank.tail);
@@ -438,8 +447,36 @@ fn a_payment_that_a_reorg_returned_is_held_until_it_is_covered() {
     assert_eq!(bench.submit(&returned, Coverage::Hold), Ok(()));
     assert_eq!(bench.pool.totals().ready, 0);
     assert!(bench.select(9 * SIZE).is_empty());
+    assert!(bench.take_covered().is_empty());
     bench.set(1, account(20, 0));
+    assert_eq!(bench.take_covered(), [returned.id()]);
+    assert!(bench.take_covered().is_empty());
     assert_eq!(bench.select(9 * SIZE), [returned]);
+}
+
+#[test]
+fn a_returned_payment_is_told_of_once_it_is_covered_and_only_while_it_waits() {
+    let mut bench = Bench::new(LIMITS);
+    bench.set(1, account(20, 0));
+    let [first, second, third] = [0, 1, 2].map(|sequence| payment(1, sequence, 10, 0));
+    // One after a gap is covered as well: others take it in.
+    for returned in [&third, &first, &second] {
+        assert_eq!(bench.submit(returned, Coverage::Hold), Ok(()));
+        assert_eq!(bench.take_covered(), [returned.id()]);
+    }
+    // The third no longer is, and is not told of again when it is.
+    assert!(matches!(bench.standing(&third), Standing::Uncovered { .. }));
+    bench.set(1, account(30, 0));
+    // Nor is one that did not return.
+    bench.set(2, account(1, 0));
+    bench.accept(&[&payment(2, 0, 1, 0)]);
+    assert!(bench.take_covered().is_empty());
+    let late = payment(3, 0, 10, 0);
+    assert_eq!(bench.submit(&late, Coverage::Hold), Ok(()));
+    // It is covered and used in the same block.
+    bench.set(3, account(10, 0));
+    bench.set(3, account(0, 1));
+    assert!(bench.take_covered().is_empty());
 }
 
 #[test]
