@@ -3,12 +3,13 @@
 use super::{PaymentState, Wallet, WalletError, outbox::SavedPayment, payments::waiting};
 use crate::resident::{Resident, ResidentStatus};
 use mvb_protocol::{
+    address::Address,
     amount::Amount,
     chain::ChainSnapshot,
     hash::TxId,
     numbers::{Height, Sequence, Timestamp},
 };
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Where a payment stands, and every reason that is known for its waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,12 +164,12 @@ impl Wallet {
         let saved = self.outbox.unsettled()?;
         let chain = self.snapshot()?;
         let waiting = waiting(&saved, &*chain)?;
-        let Some(payment) = waiting.iter().find(|payment| payment.id == *id) else {
+        let held_back = held_back(&waiting, &*chain)?;
+        let Some(held) = held_back.get(id) else {
             // Settled between two look-ups.
             return Ok(());
         };
-        let held = held_back(payment, &waiting, &*chain)?;
-        reasons.extend(held);
+        reasons.extend(*held);
         let Some(status) = announced(resident, &self.genesis().to_string(), reasons) else {
             return Ok(());
         };
@@ -177,7 +178,8 @@ impl Wallet {
             return Ok(());
         }
         // The resident process may not have taken up yet what was saved just now.
-        let ready = (status.ready as u64).max(ready(&waiting, &*chain)?);
+        let own = held_back.values().filter(|held| held.is_none()).count();
+        let ready = status.ready.max(own) as u64;
         let height = chain.tip()?.height;
         let needed = self.params.least_payments(height.next().unwrap_or(height));
         match u64::from(needed).saturating_sub(ready) {
@@ -189,56 +191,47 @@ impl Wallet {
     }
 }
 
-/// What keeps a payment out of the next block whoever mines it.
+/// What keeps each waiting payment out of the next block, whoever mines it.
 fn held_back(
-    payment: &SavedPayment,
     waiting: &[&SavedPayment],
     chain: &dyn ChainSnapshot,
-) -> Result<Option<Reason>, WalletError> {
-    let transaction = &payment.transaction;
-    let sender = transaction.from();
-    let account = chain.account(&sender)?;
-    let mut earlier: Vec<&SavedPayment> = waiting
-        .iter()
-        .copied()
-        .filter(|other| other.transaction.from() == sender)
-        .filter(|other| other.transaction.sequence < transaction.sequence)
-        .collect();
-    earlier.sort_by_key(|other| other.transaction.sequence);
-    let mut next = account.sequence;
-    let mut needed = transaction.total()?;
-    for other in &earlier {
-        if other.transaction.sequence != next {
-            break;
-        }
-        next = Sequence(next.0.saturating_add(1));
-        // What somebody pays themselves comes back in the same block.
-        let spent = match other.transaction.to == sender {
-            true => other.transaction.fee,
-            false => other.transaction.total()?,
-        };
-        needed = needed.checked_add(spent)?;
-    }
-    Ok(if next != transaction.sequence {
-        Some(Reason::SequenceMissing { sequence: next })
-    } else if needed > account.balance {
-        Some(Reason::Uncovered {
-            balance: account.balance,
-            needed,
-        })
-    } else {
-        // Several payments of a sender fit one block, so those before it hold nothing up.
-        None
-    })
-}
-
-/// How many of this home's payments could be in the next block.
-fn ready(waiting: &[&SavedPayment], chain: &dyn ChainSnapshot) -> Result<u64, WalletError> {
-    let mut ready = 0;
+) -> Result<BTreeMap<TxId, Option<Reason>>, WalletError> {
+    let mut senders: BTreeMap<Address, BTreeMap<Sequence, &SavedPayment>> = BTreeMap::new();
     for payment in waiting {
-        ready += u64::from(held_back(payment, waiting, chain)?.is_none());
+        let (sender, sequence) = (payment.transaction.from(), payment.transaction.sequence);
+        senders.entry(sender).or_default().insert(sequence, payment);
     }
-    Ok(ready)
+    let mut held_back = BTreeMap::new();
+    for (sender, payments) in senders {
+        let account = chain.account(&sender)?;
+        let mut next = account.sequence;
+        let mut spent = Amount::ZERO;
+        for (sequence, payment) in payments {
+            let total = payment.transaction.total()?;
+            let needed = spent.checked_add(total)?;
+            let reason = if sequence != next {
+                Some(Reason::SequenceMissing { sequence: next })
+            } else if needed > account.balance {
+                Some(Reason::Uncovered {
+                    balance: account.balance,
+                    needed,
+                })
+            } else {
+                // Several payments of a sender fit one block, so those before it hold nothing up.
+                None
+            };
+            held_back.insert(payment.id, reason);
+            if sequence == next {
+                next = Sequence(next.0.saturating_add(1));
+                // What somebody pays themselves comes back in the same block.
+                spent = match payment.transaction.to == sender {
+                    true => spent.checked_add(payment.transaction.fee)?,
+                    false => needed,
+                };
+            }
+        }
+    }
+    Ok(held_back)
 }
 
 /// What the resident process says, if there is one that announces payments of this network.
