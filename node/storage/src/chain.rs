@@ -149,6 +149,14 @@ pub(crate) fn height_of(tables: &dyn Read, id: &BlockId) -> Result<Option<Height
     })
 }
 
+/// The header of a block on or off the active chain.
+pub(crate) fn header(tables: &dyn Read, id: &BlockId) -> Result<Option<StoredHeader>, StoreError> {
+    match height_of(tables, id)? {
+        Some(height) => header_at(tables, height),
+        None => Ok(orphan(tables, id)?.map(|(header, _)| header)),
+    }
+}
+
 /// The active chain's header at a height.
 pub(crate) fn header_at(
     tables: &dyn Read,
@@ -211,10 +219,7 @@ impl ChainSnapshot for Snapshot<'_> {
     }
 
     fn header(&self, id: &BlockId) -> Result<Option<StoredHeader>, StoreError> {
-        match height_of(&*self.0, id)? {
-            Some(height) => header_at(&*self.0, height),
-            None => Ok(orphan(&*self.0, id)?.map(|(header, _)| header)),
-        }
+        header(&*self.0, id)
     }
 
     fn block(&self, id: &BlockId) -> Result<Option<Block>, StoreError> {

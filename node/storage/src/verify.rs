@@ -167,7 +167,7 @@ impl Replay<'_> {
             ));
         }
         self.compare_accounts()?;
-        self.indices.compare(&*self.tables, tip)
+        self.indices.compare(&*self.tables, tip, self.params)
     }
 
     /// Goes on with the store as it is now, and says where its chain ends.

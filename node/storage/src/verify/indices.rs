@@ -9,12 +9,14 @@ use crate::{
     tables::{Batch, Read, Table},
 };
 use mvb_protocol::{
-    chain::{StoreError, Tip, TxLocation, history},
+    chain::{StoreError, StoredHeader, Tip, TxLocation, history},
     hash::BlockId,
     numbers::Height,
+    params::ChainParams,
+    target::{Target, Work},
     validate::CheckedBlock,
 };
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// How many entries the indices must have for the blocks seen so far.
 #[derive(Default)]
@@ -80,7 +82,12 @@ impl Indices {
     }
 
     /// Once every block was checked: nothing stands in an index that no block has.
-    pub(super) fn compare(&self, tables: &dyn Read, tip: Tip) -> Result<(), Stop> {
+    pub(super) fn compare(
+        &self,
+        tables: &dyn Read,
+        tip: Tip,
+        params: &ChainParams,
+    ) -> Result<(), Stop> {
         active_ends_at(tables, tip)?;
         let by_height = [
             Table::Headers,
@@ -104,7 +111,7 @@ impl Indices {
         })?;
         // Those that blocks give were all found, but not which they are.
         find(tables, Table::Marks, self.marks, |_, _| Ok(false))?;
-        orphans(tables)
+        orphans(tables, params)
     }
 }
 
@@ -168,23 +175,15 @@ fn find(
     }
 }
 
-/// Every block off the active chain stands under its own id, and is off it.
-fn orphans(tables: &dyn Read) -> Result<(), Stop> {
+/// Every block off the active chain stands under its own id, is off it, and would be taken for
+/// what it is if a reorg came back to it: its body is the one that its header commits to, and its
+/// work that of its chain.
+fn orphans(tables: &dyn Read, params: &ChainParams) -> Result<(), Stop> {
     let mut wrong = None;
     tables.scan(Table::Orphans, &[], &mut |key, _| {
-        let id = key.try_into().map(BlockId).ok();
-        let block = id.map(|id| chain::orphan(tables, &id)).transpose()?;
-        wrong = match (id, block.flatten()) {
-            (Some(id), Some((header, _))) if header.header.id() != id => {
-                let found = header.header.id();
-                Some(format!(
-                    "the block stored off the active chain as {id} is {found}"
-                ))
-            }
-            (Some(id), Some(_)) => chain::height_of(tables, &id)?.map(|height| {
-                format!("block {id} stands at height {height} and off the active chain")
-            }),
-            _ => Some(format!("orphans has {}, which is no id", hex(key))),
+        wrong = match key.try_into().map(BlockId) {
+            Ok(id) => wrong_with_orphan(tables, params, id)?,
+            Err(_) => Some(format!("orphans has {}, which is no id", hex(key))),
         };
         Ok(match wrong {
             Some(_) => ControlFlow::Break(()),
@@ -192,4 +191,43 @@ fn orphans(tables: &dyn Read) -> Result<(), Stop> {
         })
     })?;
     wrong.map_or(Ok(()), differs)
+}
+
+fn wrong_with_orphan(
+    tables: &dyn Read,
+    params: &ChainParams,
+    id: BlockId,
+) -> Result<Option<String>, StoreError> {
+    let Some((StoredHeader { header, work }, block)) = chain::orphan(tables, &id)? else {
+        return Ok(None);
+    };
+    let found = header.id();
+    if found != id {
+        return Ok(Some(format!(
+            "the block stored off the active chain as {id} is {found}"
+        )));
+    }
+    if let Some(height) = chain::height_of(tables, &id)? {
+        return Ok(Some(format!(
+            "block {id} stands at height {height} and off the active chain"
+        )));
+    }
+    if let Err(error) = CheckedBlock::check(Arc::new(block), params) {
+        return Ok(Some(format!("block {id}, off the active chain: {error}")));
+    }
+    let before = match header.previous == params.genesis_id().into() {
+        true => Some(Work::ZERO),
+        false => chain::header(tables, &header.previous)?.map(|stored| stored.work),
+    };
+    let own = header.target.expand().map_or(Work::ZERO, Target::work);
+    Ok(match before.map(|before| before.saturating_add(own)) {
+        Some(expected) if expected == work => None,
+        Some(expected) => Some(format!(
+            "block {id}, off the active chain, is stored with work {work}, its chain has {expected}"
+        )),
+        None => Some(format!(
+            "block {id}, off the active chain, follows {}, which is not stored",
+            header.previous
+        )),
+    })
 }

@@ -95,7 +95,16 @@ fn name(id: [u8; 32], place: u64) -> Vec<u8> {
 }
 
 fn orphan(block: &Block) -> Option<Vec<u8>> {
-    Some(codec::encode(&(Work::ZERO, block)))
+    orphan_with(Work::ZERO, block)
+}
+
+fn orphan_with(work: Work, block: &Block) -> Option<Vec<u8>> {
+    Some(codec::encode(&(work, block)))
+}
+
+/// The work of the block that [`with_a_side_branch`] leaves behind.
+fn its_work(block: &Block) -> Work {
+    block.header.target.expand().unwrap().work()
 }
 
 const DAMAGES: &[Damage] = &[
@@ -310,6 +319,30 @@ const DAMAGES: &[Damage] = &[
     },
     Damage {
         table: "orphans",
+        change: |blocks| {
+            let mut block = Block::clone(&blocks[3]);
+            block.reward.to = wallet(0).address;
+            let orphan = orphan_with(its_work(&block), &block);
+            (block.id().0.to_vec(), orphan)
+        },
+        says: "off the active chain: body hashes to",
+    },
+    Damage {
+        table: "orphans",
+        change: |blocks| (blocks[3].id().0.to_vec(), orphan(&blocks[3])),
+        says: "off the active chain, is stored with work 0, its chain has",
+    },
+    Damage {
+        table: "orphans",
+        change: |blocks| {
+            let block = next_after_nothing(&blocks[3]);
+            let orphan = orphan_with(its_work(&block), &block);
+            (block.id().0.to_vec(), orphan)
+        },
+        says: "follows 0707070707070707070707070707070707070707070707070707070707070707, which is not stored",
+    },
+    Damage {
+        table: "orphans",
         change: |blocks| (vec![9; 3], orphan(&blocks[1])),
         says: "orphans has 090909, which is no id",
     },
@@ -338,12 +371,21 @@ fn every_kind_of_damage_is_found_and_told() {
     }
 }
 
-/// Three active blocks, and one that a reorganisation left behind.
+/// Like a block, but it follows one that nobody has.
+fn next_after_nothing(block: &Block) -> Block {
+    let mut block = block.clone();
+    block.header.previous = BlockId([7; 32]);
+    let target = block.header.target.expand().unwrap();
+    while !target.is_met_by(&block.id()) {
+        block.header.nonce += 1;
+    }
+    block
+}
+
+/// Three active blocks, and after them one that a reorganisation left behind.
 fn with_a_side_branch(store: &LmdbStore) -> Vec<Arc<Block>> {
-    Branch::on_tip(store)
-        .block(&wallet(3), vec![], 9)
-        .commit(store)
-        .unwrap();
+    let side = Branch::on_tip(store).block(&wallet(3), vec![], 9);
+    side.commit(store).unwrap();
     let (alice, bob) = (wallet(0), wallet(1));
     let payments = vec![
         alice.pays(bob.address, 1_000, 0),
@@ -354,7 +396,7 @@ fn with_a_side_branch(store: &LmdbStore) -> Vec<Arc<Block>> {
         .block(&alice, vec![], 0)
         .block(&alice, payments, 0);
     branch.commit(store).unwrap();
-    branch.blocks
+    [branch.blocks, side.blocks].concat()
 }
 
 fn change(path: &Path, table: &str, key: &[u8], value: Option<Vec<u8>>) {
