@@ -8,7 +8,7 @@ use crate::{
 };
 use mvb_protocol::{
     address::Address,
-    block::Block,
+    block::{Block, HEADER_BYTES},
     chain::{
         Account, ChainBlock, ChainSnapshot, ChangeSet, HistoryEntry, StoreError, StoredHeader, Tip,
         TxLocation,
@@ -153,8 +153,37 @@ pub(crate) fn height_of(tables: &dyn Read, id: &BlockId) -> Result<Option<Height
 pub(crate) fn header(tables: &dyn Read, id: &BlockId) -> Result<Option<StoredHeader>, StoreError> {
     match height_of(tables, id)? {
         Some(height) => header_at(tables, height),
+        None => orphan_header(tables, id),
+    }
+}
+
+/// The header of a block off the active chain. Only the beginning of its record is read: who asks
+/// for headers must not make this node decode bodies, which weigh ten thousand times as much.
+fn orphan_header(tables: &dyn Read, id: &BlockId) -> Result<Option<StoredHeader>, StoreError> {
+    let Some(bytes) = tables.get(Table::Orphans, &id.0)? else {
+        return Ok(None);
+    };
+    match beginning(bytes) {
+        Some(header) => Ok(Some(header)),
+        // What is wrong with it is told by decoding it.
         None => Ok(orphan(tables, id)?.map(|(header, _)| header)),
     }
+}
+
+/// The work and the header that an encoded [`Orphan`] begins with, both of a fixed length.
+fn beginning(bytes: &[u8]) -> Option<StoredHeader> {
+    /// MessagePack's marker of an array of two elements, and of three.
+    const TWO: u8 = 0x92;
+    const THREE: u8 = 0x93;
+    /// The bytes of a work and of a header, each after the marker and the length of a string.
+    const WORK: usize = 2 + HASH_BYTES;
+    const HEADER: usize = 2 + HEADER_BYTES;
+    let (work, block) = bytes.strip_prefix(&[TWO])?.split_at_checked(WORK)?;
+    let header = block.strip_prefix(&[THREE])?.get(..HEADER)?;
+    Some(StoredHeader {
+        header: codec::decode(header).ok()?,
+        work: codec::decode(work).ok()?,
+    })
 }
 
 /// The active chain's header at a height.

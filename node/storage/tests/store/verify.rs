@@ -3,7 +3,7 @@
 use crate::world::{Branch, params, three_blocks, tip, wallet};
 use mvb_protocol::{
     block::Block,
-    chain::{StoredHeader, Tip},
+    chain::{ChainStore, StoreError, StoredHeader, Tip},
     codec,
     hash::BlockId,
     numbers::Height,
@@ -369,6 +369,32 @@ fn every_kind_of_damage_is_found_and_told() {
             damage.says
         );
     }
+}
+
+/// Headers of blocks that a reorg left behind are looked up for whoever names them, so their
+/// bodies must not be read for it.
+#[test]
+fn the_header_of_a_block_left_behind_is_found_without_its_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), &params()).unwrap();
+    let blocks = with_a_side_branch(&store);
+    let (left, id) = (&blocks[3], blocks[3].id());
+    let expected = StoredHeader {
+        header: left.header,
+        work: its_work(left),
+    };
+    let header = || store.snapshot().unwrap().header(&id);
+    assert_eq!(header().unwrap(), Some(expected));
+    let mut cut = orphan_with(its_work(left), left).unwrap();
+    cut.pop();
+    change(folder.path(), "orphans", &id.0, Some(cut.clone()));
+    assert_eq!(header().unwrap(), Some(expected));
+    let body = store.snapshot().unwrap().block(&id);
+    assert!(matches!(body, Err(StoreError::Damaged { .. })), "{body:?}");
+    // One that has not even its header says what is wrong with it.
+    cut.truncate(100);
+    change(folder.path(), "orphans", &id.0, Some(cut));
+    assert!(matches!(header(), Err(StoreError::Damaged { .. })));
 }
 
 /// Like a block, but it follows one that nobody has.
