@@ -353,13 +353,13 @@ A long chain fetched, verified and stored, compared with verifying its signature
 A chain is generated first, at a difficulty that costs nothing; that is not measured. Then a
 node process serves it and a new one fetches it over the loopback network, with homes, ports
 and parameters of their own. Measured from the start of the new process to the tip being on its
-disk; the same signatures are verified by themselves on all cores, half of them before and half
-after. With --dir a chain that is there is used again.";
+disk; in turns with it the same signatures are verified by themselves on all cores, while both
+processes are held and their clock stands still. With --dir a chain that is there is used again.";
 
 /// JSON of bench sync.
 pub const BENCH_SYNC_JSON: &str = "\
 JSON: {\"blocks\", \"transactions_per_block\", \"seconds\", \"blocks_per_second\",
-       \"transactions_per_second\", \"verifications_per_second\", \"ratio_to_verification\",
+       \"transactions_per_second\", \"verifications_per_second\", \"turns\", \"ratio_to_verification\",
        \"first_tenth_blocks_per_second\", \"last_tenth_blocks_per_second\",
        \"most_anonymous_bytes\", \"processor_seconds\", \"serving_processor_seconds\",
        \"file_bytes\", \"bytes_per_payment\"}";
