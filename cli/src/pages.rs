@@ -38,7 +38,7 @@ Exit codes:
   0    done; also a miner or sync that was ended with Ctrl-C, and output nobody reads on
   1    it failed: one line on stderr says why and what to do
   2    the command line or a setting is wrong
-  130  ended by Ctrl-C before it was done: send --wait, sync --until-synced, demo
+  130  ended by Ctrl-C before it was done: send --wait, sync --until-synced, demo, bench
   134  a bug in mvb: please report the message";
 
 /// `mvb wallet --help`.

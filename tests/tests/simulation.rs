@@ -79,6 +79,16 @@ const FOUND: [(u64, Kind, &str); 8] = [
         Kind::Storm,
         "the same, with the peer that alone had the best chain",
     ),
+    (
+        101_585,
+        Kind::Mixture,
+        "a payment that came back uncovered was announced in vain and never again",
+    ),
+    (
+        103_757,
+        Kind::Mixture,
+        "the simulator expected more payments of a sender back than a mempool takes",
+    ),
 ];
 
 #[test]
