@@ -6,9 +6,10 @@
 //! The p256 family makes keys and signatures; AWS-LC, several times as fast, verifies, and is
 //! held against the p256 family by tests (`examples/signatures.rs`).
 
+mod parsed;
 mod range;
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -187,12 +188,27 @@ impl PublicKey {
         }
     }
 
-    /// Verifies a signature over `message`, which is hashed with the curve's hash. This is
-    /// the only place where signatures are verified.
+    /// Verifies a signature over `message`, which is hashed with the curve's hash.
     ///
     /// # Errors
     /// Says which of the rules at the top of this file the key or signature breaks.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
+        self.check_range(signature)?;
+        matches(&*parsed::remembered(self)?, message, signature)
+    }
+
+    /// The same as the library does it by itself, which finds the key's point each time: what
+    /// this node's speed is compared with.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_afresh(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
+        self.check_range(signature)?;
+        matches(&parsed::parse(self)?, message, signature)
+    }
+
+    /// The rules that no library decides.
+    fn check_range(&self, signature: &Signature) -> Result<(), KeyError> {
         let curve = self.curve();
         let expected = curve.signature_bytes();
         if signature.as_bytes().len() != expected {
@@ -201,16 +217,14 @@ impl PublicKey {
                 expected,
             });
         }
-        range::check(curve, signature.as_bytes())?;
-        // The library takes more encodings of a key than one, so that only the type's promise,
-        // a compressed key of its curve's length, makes this strict.
-        let key = UnparsedPublicKey::new(algorithm(curve), self.as_bytes());
-        key.verify(message, signature.as_bytes())
-            .map_err(|_| match key.parse() {
-                Ok(_) => KeyError::Mismatch,
-                Err(_) => KeyError::PublicKeyPoint(curve),
-            })
+        range::check(curve, signature.as_bytes())
     }
+}
+
+/// The only place where signatures are verified.
+fn matches(key: &ParsedPublicKey, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
+    key.verify_sig(message, signature.as_bytes())
+        .map_err(|_| KeyError::Mismatch)
 }
 
 fn algorithm(curve: Curve) -> &'static dyn VerificationAlgorithm {

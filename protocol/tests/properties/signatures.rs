@@ -166,7 +166,11 @@ fn bytes(random: &mut Random, length: usize) -> Vec<u8> {
 fn ours(case: &Signed) -> Result<(), KeyError> {
     let key = PublicKey::from_bytes(&case.key)?;
     let signature = Signature::from_bytes(&case.signature)?;
-    key.verify(&case.message, &signature)
+    let verdict = key.verify(&case.message, &signature);
+    // Whether a key is remembered or not makes no difference.
+    assert_eq!(key.verify(&case.message, &signature), verdict);
+    assert_eq!(key.verify_afresh(&case.message, &signature), verdict);
+    verdict
 }
 
 /// The same rules by the p256 family, from the bytes on.
