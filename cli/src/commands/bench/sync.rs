@@ -40,8 +40,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// How long its chain may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many payments are fetched, at most, before as many are verified alone.
-const TURN_PAYMENTS: u64 = 20_000;
+/// How long is fetched before what came is verified alone. That takes less, so that both nodes
+/// are held for less than their peers may be silent.
+const TURN: Duration = Duration::from_secs(3);
 
 /// Measures and reports.
 pub fn run(context: &Context, sync: &args::BenchSync, interrupt: &Interrupt) -> Result<Exit> {
@@ -63,7 +64,7 @@ pub fn run(context: &Context, sync: &args::BenchSync, interrupt: &Interrupt) -> 
     context
         .output
         .hint("synchronising, and in turns with it verifying the same signatures alone");
-    let mut alone = Alone::new(&chain, size, &threads)?;
+    let mut alone = Alone::new(&chain, &threads)?;
     let synced = synchronise(&chain, place.path(), &mut alone, &mut progress, interrupt)?;
     context.output.report(&Report::new(size, &synced, &alone))?;
     Ok(Exit::Done)
@@ -75,7 +76,8 @@ pub fn run(context: &Context, sync: &args::BenchSync, interrupt: &Interrupt) -> 
 struct Alone {
     store: LmdbStore,
     parallel: Arc<dyn Parallel + Send + Sync>,
-    turn_blocks: u64,
+    /// When the last turn was, by the clock of what is fetched.
+    last: Duration,
     /// The height up to which all are verified.
     done: u64,
     turns: u32,
@@ -84,21 +86,15 @@ struct Alone {
 }
 
 impl Alone {
-    fn new(chain: &Generated, size: Size, threads: &ThreadWorkers) -> Result<Self> {
-        let payments = (size.all_payments() / 10).clamp(1, TURN_PAYMENTS);
+    fn new(chain: &Generated, threads: &ThreadWorkers) -> Result<Self> {
         Ok(Self {
             store: chain.store()?,
             parallel: threads.parallel(),
-            turn_blocks: (payments / u64::from(size.payments.max(1))).max(1),
+            last: Duration::ZERO,
             done: 0,
             turns: 0,
             took: Duration::ZERO,
         })
-    }
-
-    /// Whether enough was fetched for a turn.
-    fn is_due(&self, height: u64) -> bool {
-        height >= self.done + self.turn_blocks
     }
 
     /// Verifies what was fetched since the last turn.
@@ -189,7 +185,7 @@ fn synchronise(
         }
         serving.check_alive()?;
         syncing.check_alive()?;
-        if alone.is_due(height) {
+        if at >= alone.last + TURN {
             // Both stand still before the clock does.
             syncing.hold()?;
             serving.hold()?;
@@ -198,6 +194,7 @@ fn synchronise(
             serving.go_on()?;
             syncing.go_on()?;
             held += holding.elapsed();
+            alone.last = at;
         }
     }
     alone.turn(tip.height.0)?;
