@@ -361,6 +361,7 @@ pub const BENCH_SYNC_JSON: &str = "\
 JSON: {\"blocks\", \"transactions_per_block\", \"seconds\", \"blocks_per_second\",
        \"transactions_per_second\", \"verifications_per_second\", \"turns\", \"ratio_to_verification\",
        \"first_tenth_blocks_per_second\", \"last_tenth_blocks_per_second\",
+       \"first_tenth_verifications_per_second\", \"last_tenth_verifications_per_second\",
        \"most_anonymous_bytes\", \"processor_seconds\", \"serving_processor_seconds\",
        \"file_bytes\", \"bytes_per_payment\"}";
 

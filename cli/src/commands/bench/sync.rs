@@ -78,11 +78,9 @@ struct Alone {
     parallel: Arc<dyn Parallel + Send + Sync>,
     /// When the last turn was, by the clock of what is fetched.
     last: Duration,
-    /// The height up to which all are verified.
-    done: u64,
-    turns: u32,
-    /// How long the verification took; reading what is verified is not counted.
-    took: Duration,
+    /// After each turn up to which height all are verified, and what that took; reading what is
+    /// verified is not counted.
+    samples: Vec<Sample>,
 }
 
 impl Alone {
@@ -91,16 +89,19 @@ impl Alone {
             store: chain.store()?,
             parallel: threads.parallel(),
             last: Duration::ZERO,
-            done: 0,
-            turns: 0,
-            took: Duration::ZERO,
+            samples: vec![Sample::default()],
         })
+    }
+
+    fn reached(&self) -> Sample {
+        self.samples.last().copied().unwrap_or_default()
     }
 
     /// Verifies what was fetched since the last turn.
     fn turn(&mut self, height: u64) -> Result<()> {
+        let before = self.reached();
         let mut payments: Vec<Transaction> = Vec::new();
-        for height in self.done + 1..=height {
+        for height in before.height + 1..=height {
             payments.extend(block_payments(&*self.store.snapshot()?, Height(height))?);
         }
         let began = Instant::now();
@@ -111,9 +112,8 @@ impl Alone {
                 .verify_afresh(&payment.signed_bytes(), &payment.signature);
             verified.expect("the generated payments are signed");
         });
-        self.took += began.elapsed();
-        self.done = height;
-        self.turns += 1;
+        let at = before.at + began.elapsed();
+        self.samples.push(Sample { at, height });
         Ok(())
     }
 }

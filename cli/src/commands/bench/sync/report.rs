@@ -30,13 +30,18 @@ pub struct Report {
     /// What the same signatures take by themselves, on all cores.
     verifications_per_second: f64,
     /// In how many turns the two were measured.
-    turns: u32,
+    turns: usize,
     /// The one by the other.
     ratio_to_verification: f64,
     /// In the first tenth of the blocks.
     first_tenth_blocks_per_second: f64,
     /// In the last tenth.
     last_tenth_blocks_per_second: f64,
+    /// What the signatures of the first tenth took by themselves, so that a machine that changed
+    /// its speed is seen.
+    first_tenth_verifications_per_second: f64,
+    /// Those of the last tenth.
+    last_tenth_verifications_per_second: f64,
     /// The most anonymous memory of the syncing process.
     most_anonymous_bytes: Option<u64>,
     /// Its processor time.
@@ -57,8 +62,10 @@ impl Report {
         let payments = size.all_payments() as f64;
         let tenth = size.blocks / 10;
         let rate = |from, to| blocks_per_second(&synced.samples, from, to);
+        let alone_rate =
+            |from, to| blocks_per_second(&alone.samples, from, to) * f64::from(size.payments);
         let transactions_per_second = payments / seconds;
-        let verifications_per_second = payments / alone.took.as_secs_f64();
+        let verifications_per_second = payments / alone.reached().at.as_secs_f64();
         Self {
             blocks: size.blocks,
             transactions_per_block: size.payments,
@@ -66,10 +73,12 @@ impl Report {
             blocks_per_second: size.blocks as f64 / seconds,
             transactions_per_second,
             verifications_per_second,
-            turns: alone.turns,
+            turns: alone.samples.len() - 1,
             ratio_to_verification: transactions_per_second / verifications_per_second,
             first_tenth_blocks_per_second: rate(0, tenth),
             last_tenth_blocks_per_second: rate(size.blocks - tenth, size.blocks),
+            first_tenth_verifications_per_second: alone_rate(0, tenth),
+            last_tenth_verifications_per_second: alone_rate(size.blocks - tenth, size.blocks),
             most_anonymous_bytes: synced.most_memory,
             processor_seconds: synced.processor_time,
             serving_processor_seconds: synced.serving_time,
@@ -113,12 +122,16 @@ impl fmt::Display for Report {
             self.transactions_per_second,
             self.verifications_per_second,
             self.ratio_to_verification,
-            output::count(u64::from(self.turns), "turn"),
+            output::count(self.turns as u64, "turn"),
         )?;
         writeln!(
             f,
-            "first tenth {:.0} blocks/s, last tenth {:.0} blocks/s",
-            self.first_tenth_blocks_per_second, self.last_tenth_blocks_per_second
+            "first tenth {:.0} blocks/s, last tenth {:.0} blocks/s; the signatures of these alone: \
+             {:.0}/s and {:.0}/s",
+            self.first_tenth_blocks_per_second,
+            self.last_tenth_blocks_per_second,
+            self.first_tenth_verifications_per_second,
+            self.last_tenth_verifications_per_second
         )?;
         if let (Some(own), Some(serving)) = (self.processor_seconds, self.serving_processor_seconds)
         {
