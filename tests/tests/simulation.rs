@@ -50,7 +50,7 @@ fn a_whole_run_repeats_by_its_seed() {
 }
 
 /// Seeds that once found a fault, each with what it was.
-const FOUND: [(u64, Kind, &str); 8] = [
+const FOUND: [(u64, Kind, &str); 10] = [
     (
         130,
         Kind::Lone,
