@@ -14,8 +14,8 @@ use std::{
 /// How many parts there are, so that threads seldom wait for each other.
 const PARTS: usize = 16;
 
-/// How many keys a part takes before it forgets those it took before them. All parts together
-/// hold at most twice as many of each, some 20 MB.
+/// How many keys a part takes before it forgets those it took before them, so that all parts
+/// together hold 16,384 at most.
 const GENERATION: usize = 512;
 
 static PARSED: [Mutex<Part>; PARTS] = [const { Mutex::new(Part::new()) }; PARTS];
