@@ -9,17 +9,19 @@ use std::{
     process::{Command, Stdio},
 };
 
-#[test]
-fn every_page_of_the_explorer_is_measured_on_a_generated_chain() {
-    let mut bench = Command::new(env!("CARGO_BIN_EXE_mvb"));
-    bench
-        .env_clear()
-        .args(["--json", "bench", "explorer", "--blocks=60"])
-        .args(["--payments-of-one-address=30", "--requests=2"]);
-    let done = bench.output().unwrap();
+/// What a benchmark says, which must end well.
+fn report_of(bench: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mvb"));
+    command.env_clear().args(["--json", "bench"]);
+    let done = command.args(bench.split(' ')).output().unwrap();
     let told = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{told}");
-    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn every_page_of_the_explorer_is_measured_on_a_generated_chain() {
+    let report = report_of("explorer --blocks=60 --payments-of-one-address=30 --requests=2");
     assert_eq!(report["blocks"], 60);
     // Payments made and received, and rewards.
     let entries = report["history_entries"].as_u64().unwrap();
@@ -37,15 +39,7 @@ fn every_page_of_the_explorer_is_measured_on_a_generated_chain() {
 #[cfg(unix)]
 #[test]
 fn a_synchronisation_is_measured_in_turns_with_the_verification_alone() {
-    let mut bench = Command::new(env!("CARGO_BIN_EXE_mvb"));
-    bench
-        .env_clear()
-        .args(["--json", "bench", "sync"])
-        .args(["--blocks=60", "--transactions-per-block=3"]);
-    let done = bench.output().unwrap();
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert_eq!(done.status.code(), Some(0), "{told}");
-    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let report = report_of("sync --blocks=60 --transactions-per-block=3");
     assert_eq!(report["blocks"], 60);
     assert!(report["turns"].as_u64() >= Some(1), "{report}");
     let figure = |name: &str| report[name].as_f64().unwrap();

@@ -49,7 +49,8 @@ pub fn interruptible<T>(measure: impl FnOnce(&Interrupt) -> Result<T>) -> Result
             let _ = listening.send(());
             tokio::select! {
                 biased;
-                _ = watch::signal() => interrupt.0.store(true, Ordering::Relaxed),
+                // Where nobody can listen for signals, none interrupts.
+                Ok(()) = watch::signal() => interrupt.0.store(true, Ordering::Relaxed),
                 _ = ended => {}
             }
         });
