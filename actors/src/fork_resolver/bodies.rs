@@ -192,6 +192,11 @@ impl Bodies {
         });
     }
 
+    /// The bytes of a body that is here.
+    pub fn bytes_of(&self, key: &(Height, BlockId)) -> Option<usize> {
+        Some(self.held.get(key)?.block.block().size())
+    }
+
     /// The bodies that are here of those wanted, from the first one on without a gap, up to
     /// about so many bytes.
     pub fn run(&self, wanted: impl Iterator<Item = (Height, BlockId)>, bytes: usize) -> Vec<Body> {

@@ -9,6 +9,7 @@
 //! way is never taken for the next answer.
 
 mod coming;
+mod gathering;
 mod in_flight;
 
 use super::{
@@ -20,6 +21,7 @@ use super::{
     upcoming::{Position, Upcoming},
 };
 use coming::{Came, Coming};
+use gathering::Gathering;
 use in_flight::InFlight;
 use mvb_protocol::{
     hash::BlockId,
@@ -279,7 +281,7 @@ impl Pipeline<'_> {
         upcoming: &RefCell<Upcoming>,
         progressed: &Cell<bool>,
     ) -> Result<bool, SessionError> {
-        let mut due = None;
+        let mut gathering = Gathering::default();
         let mut turn = None;
         let mut in_flight = InFlight::default();
         let is_whole = loop {
@@ -298,15 +300,15 @@ impl Pipeline<'_> {
             }
             let outcome = if in_flight.is_empty() && upcoming.borrow().is_next_stored() {
                 Some(self.connect_stored(upcoming).await?)
-            } else if self.hand_on(upcoming, &mut in_flight, &mut due) {
+            } else if self.hand_on(upcoming, &mut in_flight, &mut gathering) {
                 continue;
             } else if in_flight.is_empty() {
                 turn = None;
-                self.until_changed(due).await;
+                self.until_changed(gathering.due).await;
                 None
             } else {
                 // With all hands full, it does not matter for how long anything has waited.
-                let due = due.filter(|_| in_flight.has_room());
+                let due = gathering.due.filter(|_| in_flight.has_room());
                 tokio::select! {
                     biased;
                     outcome = in_flight.next() => outcome.transpose()?,
@@ -345,34 +347,30 @@ impl Pipeline<'_> {
     }
 
     /// Hands the next bodies at hand to the chain manager if they are enough, or have waited
-    /// for more. `due` is when they will have. Returns whether any were handed on.
+    /// for more long enough. Returns whether any were handed on.
     fn hand_on<'f>(
         &'f self,
         upcoming: &RefCell<Upcoming>,
         in_flight: &mut InFlight<'f>,
-        due: &mut Option<Instant>,
+        gathering: &mut Gathering,
     ) -> bool {
         if !in_flight.has_room() {
             return false;
         }
-        let (run, is_last) = {
+        let run = {
             let (bodies, upcoming) = (self.shared.bodies.borrow(), upcoming.borrow());
             let (skipped, rest) = in_flight.rest_of(&upcoming);
-            let run = bodies.run(rest, BATCH_BYTES);
-            let is_last = skipped + run.len() == upcoming.len() && upcoming.is_complete;
-            (run, is_last)
+            gathering.count(&bodies, rest.clone());
+            let is_last = skipped + gathering.blocks == upcoming.len() && upcoming.is_complete;
+            if !gathering.is_ready(is_last, Instant::now()) {
+                return false;
+            }
+            bodies.run(rest, BATCH_BYTES)
         };
+        *gathering = Gathering::default();
         if run.is_empty() {
-            *due = None;
             return false;
         }
-        let now = Instant::now();
-        let bytes: usize = run.iter().map(|body| body.block.block().size()).sum();
-        let waits_until = *due.get_or_insert(now + BATCH_TIME);
-        if bytes < BATCH_BYTES && !is_last && now < waits_until {
-            return false;
-        }
-        *due = None;
         let last = run.last().map(|body| body.block.header().height);
         let blocks = run.iter().map(|body| body.block.clone()).collect();
         let handed_on = hand_on(self.shared, blocks);

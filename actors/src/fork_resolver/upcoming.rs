@@ -90,7 +90,7 @@ impl Upcoming {
     }
 
     /// What is to be adopted, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (Height, BlockId)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Height, BlockId)> + Clone {
         let heights = (self.first.0..).map(Height);
         heights.zip(self.ids.iter().copied())
     }

@@ -166,6 +166,21 @@ async fn a_connection_carries_bytes_both_ways() {
     }
 }
 
+/// A thousand clients that took nothing of what they asked for had the system hold 660 MiB.
+#[tokio::test]
+async fn the_system_holds_little_for_a_peer_that_takes_nothing() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let dialled = TcpStream::connect(listener.local_addr().unwrap());
+    let (_dialled, accepted) = tokio::join!(dialled, listener.accept());
+    let (accepted, _) = accepted.unwrap();
+    tune(&accepted);
+    let socket = socket2::SockRef::from(&accepted);
+    // Linux doubles it for its own bookkeeping.
+    let held = socket.send_buffer_size().unwrap();
+    assert!(held <= 2 * SEND_BUFFER_BYTES, "{held} bytes");
+    assert!(socket.tcp_nodelay().unwrap());
+}
+
 #[tokio::test]
 async fn in_local_another_machine_is_never_connected_to() {
     // No loopback address, yet with the rule broken it would still lead to this machine.

@@ -3,7 +3,8 @@
 
 use crate::{
     history::{self, AccountRecord, Accounts},
-    names, schema,
+    names::{self, Index},
+    schema,
     tables::{Batch, Plan, Read, Table, Tables},
 };
 use mvb_protocol::{
@@ -41,15 +42,18 @@ pub(crate) fn commit(tables: &impl Tables, changes: &ChangeSet) -> Result<(), St
                 found: found.id,
             });
         }
-        records(stored, changes)
+        records(stored, changes, tables.most_recent())
     };
     tables.write(plan)
 }
 
-/// Everything a change set writes. What is disconnected goes first: a payment of both
-/// branches is indexed where the new one has it, because the last word on a key counts.
-fn records(stored: &dyn Read, changes: &ChangeSet) -> Result<Batch, StoreError> {
+/// Everything a change set writes. The last word on a key counts: what settles and is disconnected
+/// is gone, and a payment of both branches is indexed where the new one has it.
+fn records(stored: &dyn Read, changes: &ChangeSet, most_recent: u64) -> Result<Batch, StoreError> {
     let mut batch = Batch::default();
+    for index in Index::ALL {
+        names::settle(&mut batch, stored, index, most_recent)?;
+    }
     let mut accounts = Accounts::above(stored);
     for block in &changes.disconnect {
         disconnect(&mut batch, &mut accounts, block)?;
@@ -78,7 +82,7 @@ fn disconnect(
 ) -> Result<(), StoreError> {
     let height = block.block.header.height;
     let key = schema::height_key(height);
-    names::delete(batch, Table::Heights, &block.id.0, height);
+    names::delete(batch, Index::Blocks, &block.id.0, height);
     batch.delete(Table::Active, key);
     batch.delete(Table::Headers, key);
     batch.delete(Table::Blocks, key);
@@ -92,7 +96,7 @@ fn disconnect(
     }
     for (id, location) in transactions(block) {
         if !mutant!(IndexKeepsOrphans) {
-            names::delete(batch, Table::Transactions, &id.0, location);
+            names::delete(batch, Index::Payments, &id.0, location);
         }
     }
     accounts.disconnect(batch, height, &block.history())
@@ -109,7 +113,7 @@ fn connect(
         work: block.work,
     };
     let key = schema::height_key(header.height);
-    names::put(batch, Table::Heights, &block.id.0, header.height);
+    names::put(batch, Index::Blocks, &block.id.0, header.height);
     batch.put_record(Table::Active, key, &block.id);
     batch.put_record(Table::Headers, key, &stored);
     batch.put_record(Table::Blocks, key, &*block.block);
@@ -121,7 +125,7 @@ fn connect(
         &ids.collect::<Vec<_>>().concat(),
     );
     for (id, location) in transactions(block) {
-        names::put(batch, Table::Transactions, &id.0, location);
+        names::put(batch, Index::Payments, &id.0, location);
     }
     accounts.connect(batch, header.height, &block.history())
 }
@@ -144,7 +148,7 @@ fn transactions(block: &ChainBlock) -> impl Iterator<Item = (&TxId, TxLocation)>
 
 /// Where a block stands on the active chain; `None` when it does not.
 pub(crate) fn height_of(tables: &dyn Read, id: &BlockId) -> Result<Option<Height>, StoreError> {
-    names::find(tables, Table::Heights, &id.0, |height| {
+    names::find(tables, Index::Blocks, &id.0, |height| {
         Ok(active_id(tables, *height)? == Some(*id))
     })
 }
@@ -222,7 +226,7 @@ pub(crate) fn active_id(tables: &dyn Read, height: Height) -> Result<Option<Bloc
 
 /// Where a payment stands.
 pub(crate) fn transaction(tables: &dyn Read, id: &TxId) -> Result<Option<TxLocation>, StoreError> {
-    names::find(tables, Table::Transactions, &id.0, |location| {
+    names::find(tables, Index::Payments, &id.0, |location| {
         Ok(payment_at(tables, *location)? == Some(*id))
     })
 }
@@ -315,6 +319,10 @@ mod tests {
                 *self.touched.lock().unwrap() += 1;
                 visit(key, value)
             })
+        }
+
+        fn entries(&self, table: Table) -> Result<u64, StoreError> {
+            self.tables.entries(table)
         }
     }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
 /// The version of this layout. Another one is refused at open, never guessed at.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The key of the schema version in [`Table::Meta`].
 pub(crate) const SCHEMA: &[u8] = b"schema";

@@ -22,6 +22,8 @@ pub(crate) enum Table {
     Accounts,
     /// The heights of the active chain's blocks, by the end of their id.
     Heights,
+    /// The same of those that were connected last.
+    RecentHeights,
     /// The active chain's ids by height.
     Active,
     /// The active chain's headers with their chain's work, by height.
@@ -37,16 +39,19 @@ pub(crate) enum Table {
     TransactionIds,
     /// Where payments stand on the active chain, by the end of their id.
     Transactions,
+    /// The same of those that were connected last.
+    RecentTransactions,
     /// Blocks that have left the active chain, by id.
     Orphans,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub(crate) const ALL: [Table; 11] = [
+    pub(crate) const ALL: [Table; 13] = [
         Table::Meta,
         Table::Accounts,
         Table::Heights,
+        Table::RecentHeights,
         Table::Active,
         Table::Headers,
         Table::Blocks,
@@ -54,6 +59,7 @@ impl Table {
         Table::Marks,
         Table::TransactionIds,
         Table::Transactions,
+        Table::RecentTransactions,
         Table::Orphans,
     ];
 
@@ -63,6 +69,7 @@ impl Table {
             Table::Meta => "meta",
             Table::Accounts => "accounts",
             Table::Heights => "heights",
+            Table::RecentHeights => "recent_heights",
             Table::Active => "active",
             Table::Headers => "headers",
             Table::Blocks => "blocks",
@@ -70,6 +77,7 @@ impl Table {
             Table::Marks => "marks",
             Table::TransactionIds => "transaction_ids",
             Table::Transactions => "transactions",
+            Table::RecentTransactions => "recent_transactions",
             Table::Orphans => "orphans",
         }
     }
@@ -86,6 +94,9 @@ pub(crate) trait Read {
     /// Visits the entries in key order from the first that is not below `from`; an empty
     /// `from` is the beginning.
     fn scan(&self, table: Table, from: &[u8], visit: Visit<'_>) -> Result<(), StoreError>;
+
+    /// How many entries a table has, without visiting them.
+    fn entries(&self, table: Table) -> Result<u64, StoreError>;
 }
 
 /// Changes to be made together. The last word on a key counts, and the changes come out in
@@ -188,6 +199,9 @@ pub(crate) trait Tables {
     /// Plans and applies a batch in one transaction on the calling thread: all of it, synced
     /// when this returns `Ok`, or nothing.
     fn write(&self, plan: Plan<'_>) -> Result<(), StoreError>;
+
+    /// How many names of an index stay among the recent ones; no look-up depends on it.
+    fn most_recent(&self) -> u64;
 }
 
 #[cfg(test)]

@@ -42,7 +42,10 @@ impl<'f> InFlight<'f> {
     pub(super) fn rest_of<'u>(
         &self,
         upcoming: &'u Upcoming,
-    ) -> (usize, impl Iterator<Item = (Height, BlockId)> + use<'u>) {
+    ) -> (
+        usize,
+        impl Iterator<Item = (Height, BlockId)> + Clone + use<'u>,
+    ) {
         let handed_on = match (self.batches.back(), upcoming.iter().next()) {
             (Some(batch), Some((first, _))) => (batch.last.0 + 1).saturating_sub(first.0),
             _ => 0,

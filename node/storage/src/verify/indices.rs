@@ -5,7 +5,8 @@ use super::{Stop, differs, hex};
 use crate::{
     chain,
     history::Accounts,
-    names, schema,
+    names::{self, Index},
+    schema,
     tables::{Batch, Read, Table},
 };
 use mvb_protocol::{
@@ -96,21 +97,29 @@ impl Indices {
             Table::History,
         ];
         for table in by_height {
-            find(tables, table, tip.height.0, |key, _| {
+            find(tables, &[table], tip.height.0, |key, _| {
                 let height = schema::height_of(key);
                 Ok(height.is_none_or(|height| height.0 == 0 || tip.height < height))
             })?;
         }
-        find(tables, Table::Heights, tip.height.0, |key, _| {
+        find(tables, &Index::Blocks.tables(), tip.height.0, |key, _| {
             let id_at = |at| Ok(chain::active_id(tables, at)?.map(|id| id.0));
             Ok(!names::is_right(key, id_at)?)
         })?;
-        find(tables, Table::Transactions, self.payments, |key, _| {
-            let id_at = |at| Ok(chain::payment_at(tables, at)?.map(|id| id.0));
-            Ok(!names::is_right(key, id_at)?)
-        })?;
+        find(
+            tables,
+            &Index::Payments.tables(),
+            self.payments,
+            |key, _| {
+                let id_at = |at| Ok(chain::payment_at(tables, at)?.map(|id| id.0));
+                Ok(!names::is_right(key, id_at)?)
+            },
+        )?;
+        for index in Index::ALL {
+            names::next_to_settle(tables, index)?;
+        }
         // Those that blocks give were all found, but not which they are.
-        find(tables, Table::Marks, self.marks, |_, _| Ok(false))?;
+        find(tables, &[Table::Marks], self.marks, |_, _| Ok(false))?;
         orphans(tables, params)
     }
 }
@@ -146,33 +155,40 @@ fn count(tables: &dyn Read, table: Table) -> Result<u64, StoreError> {
     Ok(entries)
 }
 
-/// Where a table has not as many entries as its blocks give it, names the first that
+/// Where tables together have not as many entries as their blocks give them, names the first that
 /// `is_extra` says no block has.
 fn find(
     tables: &dyn Read,
-    table: Table,
+    among: &[Table],
     expected: u64,
     is_extra: impl Fn(&[u8], &[u8]) -> Result<bool, StoreError>,
 ) -> Result<(), Stop> {
-    let entries = count(tables, table)?;
+    let mut entries = 0;
+    for table in among {
+        entries += count(tables, *table)?;
+    }
     if entries == expected {
         return Ok(());
     }
-    let mut extra = None;
-    tables.scan(table, &[], &mut |key, value| {
-        if is_extra(key, value)? {
-            extra = Some(key.to_vec());
-            return Ok(ControlFlow::Break(()));
+    for table in among {
+        let mut extra = None;
+        tables.scan(*table, &[], &mut |key, value| {
+            if is_extra(key, value)? {
+                extra = Some(key.to_vec());
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if let Some(key) = extra {
+            let name = table.name();
+            return differs(format!("{name} has {}, which no block gives", hex(&key)));
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let name = table.name();
-    match extra {
-        Some(key) => differs(format!("{name} has {}, which no block gives", hex(&key))),
-        None => differs(format!(
-            "{name} has {entries} entries, its blocks give {expected}"
-        )),
     }
+    let names: Vec<_> = among.iter().map(|table| table.name()).collect();
+    let names = names.join(" and ");
+    differs(format!(
+        "{names} have {entries} entries, the blocks give {expected}"
+    ))
 }
 
 /// Every block off the active chain stands under its own id, is off it, and would be taken for

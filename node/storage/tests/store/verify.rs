@@ -142,7 +142,7 @@ const DAMAGES: &[Damage] = &[
         says: "cannot decode",
     },
     Damage {
-        table: "transactions",
+        table: "recent_transactions",
         change: |blocks| (name(blocks[2].transaction_ids()[1].0, 3 << 24 | 1), None),
         says: "is indexed nowhere, expected at height 3, index 1",
     },
@@ -163,14 +163,27 @@ const DAMAGES: &[Damage] = &[
         table: "transactions",
         change: |blocks| {
             let key = name(blocks[2].transaction_ids()[0].0, 3 << 24);
-            (key, Some(vec![7]))
+            (key, Some(Vec::new()))
         },
-        says: "transactions: an entry says more than its key",
+        says: "recent_transactions and transactions have 3 entries, the blocks give 2",
     },
     Damage {
-        table: "heights",
+        table: "recent_transactions",
+        change: |blocks| {
+            let key = name(blocks[2].transaction_ids()[0].0, 3 << 24);
+            (key, Some(vec![7]))
+        },
+        says: "recent_transactions: an entry says more than its key",
+    },
+    Damage {
+        table: "recent_heights",
         change: |blocks| (name(blocks[1].id().0, 2), Some(vec![7])),
-        says: "heights: an entry says more than its key",
+        says: "recent_heights: an entry says more than its key",
+    },
+    Damage {
+        table: "meta",
+        change: |_| (b"next height to settle".to_vec(), Some(vec![0xc0])),
+        says: "next height to settle: cannot decode",
     },
     Damage {
         table: "transaction_ids",
@@ -191,7 +204,7 @@ const DAMAGES: &[Damage] = &[
         says: "transaction_ids has 0000000000000004",
     },
     Damage {
-        table: "heights",
+        table: "recent_heights",
         change: |blocks| (name(blocks[1].id().0, 2), None),
         says: "is indexed nowhere, expected at height 2",
     },
@@ -233,7 +246,7 @@ const DAMAGES: &[Damage] = &[
             key.extend(line(3, 2, 3).to_be_bytes());
             (key, Some(Vec::new()))
         },
-        says: "marks has 1 entries, its blocks give 0",
+        says: "marks have 1 entries, the blocks give 0",
     },
     Damage {
         table: "active",
