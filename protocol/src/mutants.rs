@@ -137,6 +137,10 @@ list! {
     OrphansForgotten,
     /// The index of payments keeps those that a reorganisation takes back.
     IndexKeepsOrphans,
+    /// Names that settle in an index are lost.
+    SettlingLoses,
+    /// A name that has settled stays in its index when a reorganisation takes its block back.
+    SettledStays,
     /// The store keeps an account that a reorganisation has emptied.
     EmptyAccountStays,
     /// A status goes out only when the tip changes.

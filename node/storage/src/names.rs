@@ -15,6 +15,7 @@ use crate::{
 use mvb_protocol::{
     chain::{StoreError, TxLocation},
     hash::HASH_BYTES,
+    mutant,
     numbers::Height,
 };
 use std::ops::ControlFlow;
@@ -110,8 +111,9 @@ pub(crate) fn delete(
     place: impl Into<Place>,
 ) {
     let key = key(id, place.into());
-    for table in index.tables() {
-        batch.delete(table, key);
+    batch.delete(index.recent(), key);
+    if !mutant!(SettledStays) {
+        batch.delete(index.settled(), key);
     }
 }
 
@@ -136,7 +138,9 @@ pub(crate) fn settle(
             return Ok(ControlFlow::Break(()));
         }
         left -= 1;
-        batch.put(index.settled(), key, value);
+        if !mutant!(SettlingLoses) {
+            batch.put(index.settled(), key, value);
+        }
         batch.delete(index.recent(), key);
         Ok(ControlFlow::Continue(()))
     })?;
