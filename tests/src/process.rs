@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
@@ -203,8 +203,31 @@ pub struct Running {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
-    stderr: Arc<Mutex<String>>,
+    stderr: Arc<Log>,
     stderr_reader: Option<thread::JoinHandle<()>>,
+}
+
+/// What a program has written to stderr, and whether it has ended.
+#[derive(Default)]
+struct Log {
+    text: Mutex<(String, bool)>,
+    changed: Condvar,
+}
+
+impl Log {
+    fn read(&self, mut errors: impl Read) {
+        let mut chunk = [0; 4096];
+        loop {
+            let length = errors.read(&mut chunk).unwrap_or(0);
+            let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+            text.0.push_str(&String::from_utf8_lossy(&chunk[..length]));
+            text.1 = length == 0;
+            self.changed.notify_all();
+            if length == 0 {
+                return;
+            }
+        }
+    }
 }
 
 impl Running {
@@ -214,7 +237,7 @@ impl Running {
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: cannot start {command:?}: {error}"));
         let stdout = child.stdout.take().expect("stdout was piped");
-        let mut errors = child.stderr.take().expect("stderr was piped");
+        let errors = child.stderr.take().expect("stderr was piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -222,16 +245,9 @@ impl Running {
                 let _ = sender.send(line);
             }
         });
-        let stderr = Arc::new(Mutex::new(String::new()));
+        let stderr = Arc::<Log>::default();
         let kept = stderr.clone();
-        let stderr_reader = thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(length @ 1..) = errors.read(&mut chunk) {
-                kept.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push_str(&String::from_utf8_lossy(&chunk[..length]));
-            }
-        });
+        let stderr_reader = thread::spawn(move || kept.read(errors));
         Self {
             name,
             child,
@@ -249,10 +265,32 @@ impl Running {
 
     /// What it has written to stderr so far.
     pub fn stderr(&self) -> String {
-        self.stderr
+        let text = self.stderr.text.lock();
+        text.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Waits until it has logged something: at once, where what it tells on stdout waits for a
+    /// moment in which it is worth telling.
+    ///
+    /// # Panics
+    /// As [`Running::wait_for`].
+    pub fn wait_for_log(&mut self, words: &str) {
+        let began = Stopwatch::start();
+        let mut text = self
+            .stderr
+            .text
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .unwrap_or_else(PoisonError::into_inner);
+        while !text.0.contains(words) {
+            let (ended, left) = (text.1, began.left(PATIENCE));
+            if ended || left.is_zero() {
+                drop(text);
+                let how = if ended { "ended before" } else { "in time no" };
+                self.fail(&format!("{how} {words:?} in its log"));
+            }
+            let waited = self.stderr.changed.wait_timeout(text, left);
+            text = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Reads lines of stdout until one satisfies, and returns what that one gave.

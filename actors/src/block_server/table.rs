@@ -8,18 +8,20 @@
 //! to say theirs. When all are at work the newcomer is turned away.
 //!
 //! An address that lost a session which it had put to no use, though it had time to, is a
-//! waster for a while. When the table is full a waster makes way before everybody else, and
-//! takes the place of another waster only, and not at once. So those who hold sessions and
-//! come again whenever one ends cost newcomers neither their place nor the server's time.
+//! waster for a while. When the table is full a waster makes way before everybody else, at
+//! once if nobody else can and it has not been served yet, and takes the place of another
+//! waster only, after a while. So those who hold sessions and come again whenever one ends
+//! cost newcomers neither their place nor the server's time.
 
 use crate::recent::Recent;
 use std::{cell::Cell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a session that has said Hello may stand still before it makes way for another.
+/// How long a session that has said Hello may stand still before it makes way for another, and
+/// one with a reply on its way may take nothing of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same for one that has asked for something and taken it: it may be busy with that.
+/// The same for one that has taken all it asked for: it may be busy with that.
 const PATIENCE_AT_WORK: Duration = Duration::from_secs(5);
 
 /// How long a session has for its Hello when the table is full, and a waster's for anything.
@@ -77,7 +79,12 @@ impl Activity {
     /// Whether the session has been of no use though it had time to, or takes no more of
     /// what it asked for.
     fn is_wasted(&self, now: Instant) -> bool {
-        self.stage.get() != Stage::Served && self.still(now) >= GRACE
+        self.is_unserved() && self.still(now) >= GRACE
+    }
+
+    /// Whether it has taken nothing yet.
+    fn is_unserved(&self) -> bool {
+        self.stage.get() != Stage::Served
     }
 
     /// For how long it has stood still.
@@ -93,8 +100,8 @@ impl Activity {
     fn is_idle(&self, now: Instant) -> bool {
         let patience = match self.stage.get() {
             Stage::New => return false,
-            Stage::Greeted => PATIENCE,
-            Stage::Served | Stage::Sending => PATIENCE_AT_WORK,
+            Stage::Greeted | Stage::Sending => PATIENCE,
+            Stage::Served => PATIENCE_AT_WORK,
         };
         self.still(now) >= patience
     }
@@ -157,10 +164,11 @@ impl<T> SessionTable<T> {
         } else if self.sessions.len() < self.most {
             return Admission::Free;
         } else if self.is_waster(address, now) {
-            self.stillest_waster(now, PATIENCE_AMONG_WASTERS)
+            self.stillest_waster(|activity| activity.still(now) >= PATIENCE_AMONG_WASTERS)
         } else {
-            self.stillest_waster(now, GRACE)
+            self.stillest_waster(|activity| activity.still(now) >= GRACE)
                 .or_else(|| self.least_useful(now, GRACE, |_| true))
+                .or_else(|| self.stillest_waster(Activity::is_unserved))
         };
         match victim.and_then(|id| self.evict(id, now)) {
             Some(value) => Admission::Evicted(value),
@@ -245,12 +253,12 @@ impl<T> SessionTable<T> {
         }
     }
 
-    /// The waster's session that has stood still longest, if for at least so long.
-    fn stillest_waster(&self, now: Instant, least: Duration) -> Option<SessionId> {
+    /// The waster's session that has stood still longest, among some.
+    fn stillest_waster(&self, among: impl Fn(&Activity) -> bool) -> Option<SessionId> {
         oldest(
             self.sessions
                 .iter()
-                .filter(|(_, entry)| entry.of_waster && entry.activity.still(now) >= least),
+                .filter(|(_, entry)| entry.of_waster && among(&entry.activity)),
         )
     }
 }
@@ -380,6 +388,30 @@ mod tests {
         assert_eq!(open(&mut table, elsewhere(0), later), Admission::Evicted(3));
     }
 
+    /// Every fifth newcomer came in one of the moments in which a thousand clients, all known by
+    /// then, had taken what room there was a moment before, and had to try again.
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_waits_for_no_waster_that_has_not_been_served() {
+        let mut table = SessionTable::new(2, 2);
+        let now = Instant::now();
+        for host in 0..4 {
+            // The last two have the room that the first two lost.
+            open(&mut table, elsewhere(host), now + u32::from(host) * GRACE);
+        }
+        let later = now + 3 * GRACE;
+        for (session, host) in [(2, 0), (3, 1)] {
+            table.remove(session);
+            open(&mut table, elsewhere(host), later);
+        }
+        progress(&table, 5, later);
+        progress(&table, 5, later);
+        assert_eq!(open(&mut table, elsewhere(8), later), Admission::Evicted(4));
+        // One is served, and nobody holds the other to be a waster.
+        assert_eq!(open(&mut table, elsewhere(9), later), Admission::Refused);
+        let later = later + GRACE;
+        assert_eq!(open(&mut table, elsewhere(9), later), Admission::Evicted(5));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn wasters_take_turns_and_do_not_press_each_other() {
         let mut table = SessionTable::new(2, 2);
@@ -438,6 +470,25 @@ mod tests {
         assert_eq!(open(&mut table, HERE, later), Admission::Refused);
         let later = now + PATIENCE_AT_WORK;
         assert_eq!(open(&mut table, HERE, later), Admission::Evicted(0));
+    }
+
+    /// Clients that took nothing of what they asked for kept nearly all of a thousand others' room,
+    /// for as long as honest ones may be busy.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_takes_nothing_may_stand_still_no_longer_than_an_idle_one() {
+        let mut table = SessionTable::new(2, 2);
+        let now = Instant::now();
+        for id in 0..2 {
+            open(&mut table, elsewhere(id), now);
+            progress(&table, id.into(), now);
+            progress(&table, id.into(), now);
+        }
+        table.sessions[&1].activity.sending(now);
+        let later = now + PATIENCE - GRACE;
+        assert_eq!(open(&mut table, elsewhere(2), later), Admission::Refused);
+        let later = now + PATIENCE;
+        assert_eq!(open(&mut table, elsewhere(2), later), Admission::Evicted(1));
+        assert!(table.is_waster(elsewhere(1), later));
     }
 
     #[tokio::test(start_paused = true)]

@@ -151,7 +151,7 @@ const SCENARIOS: &[Scenario] = &[
         name: "slow-clients",
         count: 1_000,
         run: |program, clients| {
-            let served = attacks::slow_clients(program, clients, 5_000, 5);
+            let served = attacks::slow_clients(program, clients, 20_000, 5);
             format!("{clients} clients: {served:?}")
         },
     },

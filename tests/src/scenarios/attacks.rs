@@ -301,10 +301,11 @@ fn served<E: FnOnce() -> u64>(
     let newcomer = |name: String| {
         // A pinned peer is asked at once, so that what is measured is the synchronisation.
         let home = lab.home(&name).set("peers", SERVER);
-        let mut wallet = follow(&home);
+        let mut wallet = home.with(["--json", "-v"]).start(&["wallet", "sync"]);
         wallet.wait_for_event("the start", |event| event["event"] == "listening");
         let began = Stopwatch::start();
-        reaches(&mut wallet, blocks);
+        // Its events come up to a second later.
+        wallet.wait_for_log(&format!("new tip height={blocks} "));
         began.elapsed()
     };
     let several = |when: &str| {
