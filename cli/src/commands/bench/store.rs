@@ -22,6 +22,7 @@ use mvb_node::{
     wallet::KeyStore,
 };
 use mvb_protocol::{
+    address::Address,
     chain::{ChainSnapshot, ChainStore, StoreError},
     hash::{BlockId, TxId, sha256},
     keys::Curve,
@@ -39,8 +40,8 @@ use std::{
 /// The short chain.
 const SHORT: u64 = 10_000;
 
-/// How often each look-up is made, in rounds of which the median counts.
-const ROUNDS: usize = 9;
+/// How often each look-up is made, in rounds of which the median counts; the chains take turns.
+const ROUNDS: usize = 31;
 const PER_ROUND: u64 = 2_000;
 
 /// The entries of a page of an address's history.
@@ -75,10 +76,19 @@ pub fn run(context: &Context, store: &args::BenchStore, interrupt: &Interrupt) -
         chains.push((size, chain));
     }
     context.output.hint("looking things up");
+    let samples: Vec<_> = chains
+        .iter()
+        .map(|(size, chain)| Sample::of(*size, chain))
+        .collect::<Result<_>>()?;
+    let lookups = lookups(&samples, interrupt)?;
+    drop(samples);
     let mut lines = Vec::new();
-    for (size, chain) in &chains {
+    for ((size, chain), lookups) in chains.iter().zip(lookups) {
         interrupt.check()?;
-        lines.push(measure(*size, chain, &threads)?);
+        let file = chain.home.chain_folder(chain.params.genesis_id());
+        let file_bytes = fs::metadata(file.join("data.mdb"))?.len();
+        let commits = chain.commit_one_by_one(*size, COMMITS, &threads)?;
+        lines.push(ChainLine::new(*size, lookups, &commits, file_bytes));
     }
     context.output.hint("starting programs");
     let empty = place.path().join("empty");
@@ -111,25 +121,17 @@ pub fn run(context: &Context, store: &args::BenchStore, interrupt: &Interrupt) -
     Ok(Exit::Done)
 }
 
-/// What look-ups and commits take, and how large the store is.
-fn measure(size: Size, chain: &Generated, threads: &ThreadWorkers) -> Result<ChainLine> {
-    let store = chain.store()?;
-    let lookups = lookups(size, chain, &store)?;
-    drop(store);
-    let file = chain.home.chain_folder(chain.params.genesis_id());
-    let file_bytes = fs::metadata(file.join("data.mdb"))?.len();
-    let commits = chain.commit_one_by_one(size, COMMITS, threads)?;
-    Ok(ChainLine::new(size, lookups, &commits, file_bytes))
+/// What is looked up in a chain, spread over all of it.
+struct Sample<'a> {
+    chain: &'a Generated,
+    store: LmdbStore,
+    blocks: Vec<(Height, BlockId, TxId)>,
 }
 
-/// Each look-up in a snapshot of its own, as a program makes it, spread over the whole chain.
-fn lookups(size: Size, chain: &Generated, store: &LmdbStore) -> Result<Lookups> {
-    let draw = |number: u64| {
-        let bytes = sha256(&[&number.to_be_bytes()]);
-        u64::from_be_bytes(bytes[..8].try_into().expect("a hash has more than 8 bytes"))
-    };
-    let blocks: Vec<(Height, BlockId, TxId)> = (0..PER_ROUND)
-        .map(|number| {
+impl<'a> Sample<'a> {
+    fn of(size: Size, chain: &'a Generated) -> Result<Self> {
+        let store = chain.store()?;
+        let blocks = (0..PER_ROUND).map(|number| {
             let height = Height(2 + draw(number) % (size.blocks - 1));
             let snapshot = store.snapshot()?;
             let id = snapshot.active_id(height)?.context("a block is missing")?;
@@ -137,32 +139,75 @@ fn lookups(size: Size, chain: &Generated, store: &LmdbStore) -> Result<Lookups> 
             let ids = block.transaction_ids();
             let payment = ids.first().context("a block has no payment")?;
             Ok((height, id, *payment))
+        });
+        let blocks = blocks.collect::<Result<_>>()?;
+        Ok(Self {
+            chain,
+            store,
+            blocks,
         })
-        .collect::<Result<_>>()?;
-    let time = |look: &dyn Fn(&dyn ChainSnapshot, usize) -> Result<bool, StoreError>| {
-        let mut rounds = Vec::new();
+    }
+
+    fn address(&self, number: usize) -> Address {
+        self.chain.address(draw(number as u64))
+    }
+}
+
+/// A number that says nothing of the next.
+fn draw(number: u64) -> u64 {
+    let bytes = sha256(&[&number.to_be_bytes()]);
+    u64::from_be_bytes(bytes[..8].try_into().expect("a hash has more than 8 bytes"))
+}
+
+/// Looks one thing up, by its number in the sample, and says whether it was there.
+type Look<'l> = &'l dyn Fn(&Sample, &dyn ChainSnapshot, usize) -> Result<bool, StoreError>;
+
+/// Each look-up in a snapshot of its own, as a program makes it.
+fn lookups(samples: &[Sample], interrupt: &Interrupt) -> Result<Vec<Lookups>> {
+    let time = |look: Look<'_>| -> Result<Vec<f64>> {
+        let mut rounds = vec![Vec::new(); samples.len()];
         for _ in 0..ROUNDS {
-            let began = Instant::now();
-            for number in 0..blocks.len() {
-                if !look(&*store.snapshot()?, number)? {
-                    bail!("a look-up found nothing");
+            interrupt.check()?;
+            for (sample, rounds) in samples.iter().zip(&mut rounds) {
+                let began = Instant::now();
+                for number in 0..sample.blocks.len() {
+                    if !look(sample, &*sample.store.snapshot()?, number)? {
+                        bail!("a look-up found nothing");
+                    }
                 }
+                rounds.push(began.elapsed().as_secs_f64() * 1e6 / sample.blocks.len() as f64);
             }
-            rounds.push(began.elapsed().as_secs_f64() * 1e6 / blocks.len() as f64);
         }
-        Ok(median(rounds.into_iter()))
+        Ok(rounds
+            .into_iter()
+            .map(|rounds| median(rounds.into_iter()))
+            .collect())
     };
-    let address = |number: usize| chain.address(draw(number as u64));
-    Ok(Lookups {
-        balance: time(&|chain, at| Ok(chain.account(&address(at))?.balance.units() > 0))?,
-        block_by_height: time(&|chain, at| {
-            let id = chain.active_id(blocks[at].0)?;
-            Ok(id.map(|id| chain.block(&id)).transpose()?.is_some())
-        })?,
-        block_by_id: time(&|chain, at| Ok(chain.block(&blocks[at].1)?.is_some()))?,
-        transaction: time(&|chain, at| Ok(chain.transaction(&blocks[at].2)?.is_some()))?,
-        history_page: time(&|chain, at| Ok(!chain.history(&address(at), None, PAGE)?.is_empty()))?,
-    })
+    let balance = time(&|sample, chain, at| {
+        let account = chain.account(&sample.address(at))?;
+        Ok(account.balance.units() > 0)
+    })?;
+    let block_by_height = time(&|sample, chain, at| {
+        let id = chain.active_id(sample.blocks[at].0)?;
+        Ok(id.map(|id| chain.block(&id)).transpose()?.is_some())
+    })?;
+    let block_by_id = time(&|sample, chain, at| Ok(chain.block(&sample.blocks[at].1)?.is_some()))?;
+    let transaction = time(&|sample, chain, at| {
+        let location = chain.transaction(&sample.blocks[at].2)?;
+        Ok(location.is_some())
+    })?;
+    let history_page = time(&|sample, chain, at| {
+        let page = chain.history(&sample.address(at), None, PAGE)?;
+        Ok(!page.is_empty())
+    })?;
+    let of = |at: usize| Lookups {
+        balance: balance[at],
+        block_by_height: block_by_height[at],
+        block_by_id: block_by_id[at],
+        transaction: transaction[at],
+        history_page: history_page[at],
+    };
+    Ok((0..samples.len()).map(of).collect())
 }
 
 /// A home of the same network whose chain is empty.
