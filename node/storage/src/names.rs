@@ -117,7 +117,8 @@ pub(crate) fn delete(
     }
 }
 
-/// Has recent entries settle, where there are more than `most`.
+/// Has recent entries settle, where there are more than `most`; as many at once, for they are
+/// held in memory until they are written.
 pub(crate) fn settle(
     batch: &mut Batch,
     stored: &dyn Read,
@@ -128,7 +129,7 @@ pub(crate) fn settle(
     if recent <= most {
         return Ok(());
     }
-    let mut left = recent - (most - most / SETTLING);
+    let mut left = (recent - (most - most / SETTLING)).min(most);
     // At the end of the table the next ones are its first.
     let mut next = 0;
     let from = next_to_settle(stored, index)?.to_be_bytes();
@@ -331,6 +332,21 @@ mod tests {
                 let found = find(&*read, Index::Blocks, &id(end), |_| Ok(true));
                 assert_eq!(found, Ok(Some(Height(end))), "id {end}");
             }
+        }
+    }
+
+    /// Such as a reorg of many full blocks adds.
+    #[test]
+    fn however_many_names_are_added_no_more_than_may_be_recent_settle_at_once() {
+        let store = MemoryStore::new(ChainParams::default());
+        commit(&store, |batch| {
+            for height in 0..100 {
+                put(batch, Index::Blocks, &id(height), Height(height));
+            }
+        });
+        for settled in [32, 64, 70, 70] {
+            commit(&store, |_| {});
+            assert_eq!(heights(&store, Table::Heights).len(), settled);
         }
     }
 
