@@ -22,7 +22,7 @@ use std::{
 };
 
 /// How many names stay recent: few, so that they settle on the short chains of tests too.
-const MOST_RECENT: u64 = 64;
+const MOST_RECENT: u64 = 8;
 
 /// A chain store that lives as long as its last clone.
 #[derive(Clone)]
@@ -91,6 +91,10 @@ impl MemoryStore {
     ) -> Result<VerifyReport, StoreError> {
         verify(self, &self.params, parallel, progress)
     }
+
+    /// How many tables it has.
+    #[cfg(feature = "fuzzing")]
+    pub const TABLES: usize = Table::ALL.len();
 
     /// Damages the store: sets or removes a record, by the number of its table.
     ///

@@ -204,8 +204,7 @@ pub(crate) fn look_at_everything(store: &dyn ChainStore) {
     said(fork_point(&*snapshot, &ids).map(|_| ()));
 }
 
-/// How many tables a store has.
-const TABLES: usize = 11;
+const TABLES: usize = MemoryStore::TABLES;
 
 fn sound_store() -> &'static MemoryStore {
     static STORE: OnceLock<MemoryStore> = OnceLock::new();
@@ -420,16 +419,20 @@ fn store_records_seeds() -> Vec<Seed> {
     vec![
         accepted(Vec::new()),
         // The tip of another height, a removed account, a truncated block.
-        beyond([0, 0, 0, 0, 2, 0, 30, 1]),
+        beyond([0, 0, 0, 0, 4, 0, 30, 1]),
         beyond([2, 0, 1, 0, 0]),
-        beyond([1, 0, 5, 0, 0, 0, 9]),
-        // An id that leads nowhere, other lines of a history, another id of a payment, one that
-        // is not found, and half of a block off the active chain.
+        beyond([1, 0, 6, 0, 0, 0, 9]),
+        // Two ids that lead nowhere, other lines of a history, another id of a payment, two that
+        // are not found, no number of what settles next, and half of a block off the active
+        // chain.
         beyond([4, 0, 2, 0, 0, 0, 0, 1]),
-        beyond([3, 0, 6, 0, 0, 2, 7, 7]),
-        beyond([0, 0, 8, 0, 1, 0, 0, 1]),
-        beyond([2, 0, 9, 0, 0]),
-        beyond([1, 0, 10, 0, 0, 0, 9]),
+        beyond([4, 0, 3, 0, 0, 0, 0, 1]),
+        beyond([3, 0, 7, 0, 0, 2, 7, 7]),
+        beyond([0, 0, 9, 0, 1, 0, 0, 1]),
+        beyond([2, 0, 10, 0, 0]),
+        beyond([2, 0, 11, 0, 0]),
+        beyond([1, 0, 0, 0, 0, 0, 0]),
+        beyond([1, 0, 12, 0, 0, 0, 9]),
     ]
 }
 
