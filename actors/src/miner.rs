@@ -362,7 +362,8 @@ impl Miner {
             match built {
                 Some(Ok(template)) => miner.template_ready(template, ctx),
                 Some(Err(error)) => {
-                    tracing::error!(%error, "cannot build a block");
+                    // A store that fails for good is told of by the chain manager.
+                    tracing::warn!(%error, "cannot build a block, trying again");
                     miner.retry_later(ctx);
                 }
                 None => (),

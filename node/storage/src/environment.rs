@@ -60,6 +60,8 @@ pub struct Environment {
     presence: Presence,
     /// How the file was described when it was vouched for last.
     sealed: Mutex<Option<String>>,
+    /// Why the last commit that failed did. Held while there is one.
+    failure: Mutex<Option<StoreError>>,
 }
 
 /// The environments this process has open, by canonical path.
@@ -103,6 +105,7 @@ impl Environment {
             env,
             presence,
             sealed: Mutex::default(),
+            failure: Mutex::default(),
         });
         environment.seal();
         environment
@@ -174,7 +177,7 @@ impl Environment {
     /// # Errors
     /// When LMDB cannot read.
     pub fn read(&self) -> Result<RoTxn<'_, WithoutTls>, StoreError> {
-        self.env.read_txn().map_err(store_error)
+        self.env.read_txn().map_err(|error| self.told(error))
     }
 
     /// A read transaction on a state of which every page was looked at.
@@ -201,7 +204,31 @@ impl Environment {
     /// # Errors
     /// When LMDB cannot write.
     pub fn write(&self) -> Result<RwTxn<'_>, StoreError> {
-        self.env.write_txn().map_err(store_error)
+        self.env.write_txn().map_err(|error| self.told(error))
+    }
+
+    /// Ends a write transaction, synced when this returns `Ok`.
+    ///
+    /// # Errors
+    /// When LMDB cannot write; nothing is changed then.
+    pub fn commit(&self, transaction: RwTxn<'_>) -> Result<(), StoreError> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        transaction.commit().map_err(|error| {
+            let error = self.write_error(error);
+            *failure = Some(error.clone());
+            error
+        })
+    }
+
+    /// What an error of a transaction's beginning means. Once a commit has failed for good, LMDB
+    /// says no more than that, and it may say so before the one who committed has been told why.
+    fn told(&self, error: heed::Error) -> StoreError {
+        let failure = matches!(error, heed::Error::Mdb(heed::MdbError::Panic))
+            .then(|| self.failure.lock().unwrap_or_else(PoisonError::into_inner));
+        match failure.as_deref() {
+            Some(Some(why)) => why.clone(),
+            _ => store_error(error),
+        }
     }
 
     /// What a write that failed means. LMDB calls it an input/output error when only some

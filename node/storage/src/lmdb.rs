@@ -215,7 +215,7 @@ impl Tables for LmdbStore {
         })?;
         let failed = |error| self.environment.write_error(error);
         apply(&mut transaction, self.databases, &batch).map_err(failed)?;
-        transaction.commit().map_err(failed)
+        self.environment.commit(transaction)
     }
 
     fn most_recent(&self) -> u64 {

@@ -19,6 +19,23 @@ fn every_commit_is_synced_before_it_returns() {
     assert_eq!(environment.env.get_flags().unwrap() & weak.bits(), 0);
 }
 
+/// A miner that read between the failure of a commit and its report ended with MDB_PANIC in the
+/// place of what was wrong with the disk.
+#[test]
+fn what_fails_after_a_commit_is_told_as_the_commit_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Environment::open(folder.path(), Presence::Create).unwrap();
+    let panic = || heed::Error::Mdb(heed::MdbError::Panic);
+    assert_eq!(environment.told(panic()), store_error(panic()));
+    let why = StoreError::Io {
+        reason: "Input/output error".to_owned(),
+    };
+    *environment.failure.lock().unwrap() = Some(why.clone());
+    assert_eq!(environment.told(panic()), why);
+    let other = || heed::Error::Mdb(heed::MdbError::ReadersFull);
+    assert_eq!(environment.told(other()), store_error(other()));
+}
+
 #[test]
 fn a_full_map_is_told_as_full_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -27,6 +44,7 @@ fn a_full_map_is_told_as_full_and_changes_nothing() {
         env,
         presence: Presence::Create,
         sealed: Mutex::default(),
+        failure: Mutex::default(),
     };
     let [table] = environment.create_tables(["t"]).unwrap();
     let mut transaction = environment.write().unwrap();
