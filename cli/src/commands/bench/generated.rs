@@ -94,8 +94,13 @@ impl Generated {
         progress: &mut Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let count = People::usual(size.all_payments());
+        let count = Self::usual_people(size);
         Self::find_or_make_of(folder, size, count, threads, progress, interrupt)
+    }
+
+    /// How many people a chain of a size has.
+    pub fn usual_people(size: Size) -> u64 {
+        People::usual(size.all_payments())
     }
 
     /// The same with another number of people than usual, who have longer histories the fewer
@@ -109,7 +114,7 @@ impl Generated {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let mut params = size.params();
-        if count != People::usual(size.all_payments()) {
+        if count != Self::usual_people(size) {
             params.network_name += &format!("-{count}");
         }
         params.validate()?;

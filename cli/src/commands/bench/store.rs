@@ -61,18 +61,22 @@ pub fn run(context: &Context, store: &args::BenchStore, interrupt: &Interrupt) -
     let place = super::Place::new(store.dir.as_deref())?;
     let threads = ThreadWorkers::new()?;
     let mut progress = Progress::new(&context.output);
+    let size = |blocks| Size {
+        blocks,
+        payments: store.transactions_per_block,
+    };
+    let sizes = [("short", size(SHORT)), ("serving", size(store.blocks))];
+    // As many accounts in both, so that what differs is the length.
+    let people = Generated::usual_people(size(store.blocks)).min(size(SHORT).all_payments());
     let mut chains = Vec::new();
-    for (name, blocks) in [("short", SHORT), ("serving", store.blocks)] {
-        let size = Size {
-            blocks,
-            payments: store.transactions_per_block,
-        };
+    for (name, size) in sizes {
         context.output.hint(format_args!(
             "making a chain of {}",
-            output::count(blocks, "block")
+            output::count(size.blocks, "block")
         ));
         let folder = place.path().join(name);
-        let chain = Generated::find_or_make(&folder, size, &threads, &mut progress, interrupt)?;
+        let chain =
+            Generated::find_or_make_of(&folder, size, people, &threads, &mut progress, interrupt)?;
         chains.push((size, chain));
     }
     context.output.hint("looking things up");
