@@ -117,8 +117,8 @@ pub(crate) fn delete(
     }
 }
 
-/// Has recent entries settle, where there are more than `most`; as many at once, for they are
-/// held in memory until they are written.
+/// Has recent entries settle, where there are more than `most`; no more than `most` at once, for
+/// they are held in memory until they are written.
 pub(crate) fn settle(
     batch: &mut Batch,
     stored: &dyn Read,
