@@ -9,8 +9,8 @@
 //!
 //! An address that lost a session which it had put to no use, though it had time to, is a
 //! waster for a while. When the table is full a waster makes way before everybody else, at
-//! once if nobody else can and it has not been served yet, and takes the place of another
-//! waster only, after a while. So those who hold sessions and come again whenever one ends
+//! once if nobody else can and no reply has been taken whole by it yet, or one is on its way,
+//! and takes the place of another waster only, after a while. So those who hold sessions and come again whenever one ends
 //! cost newcomers neither their place nor the server's time.
 
 use crate::recent::Recent;
@@ -82,7 +82,7 @@ impl Activity {
         self.is_unserved() && self.still(now) >= GRACE
     }
 
-    /// Whether it has taken nothing yet.
+    /// Whether it has yet to take a reply: its first, or the one that is on its way.
     fn is_unserved(&self) -> bool {
         self.stage.get() != Stage::Served
     }
@@ -388,8 +388,8 @@ mod tests {
         assert_eq!(open(&mut table, elsewhere(0), later), Admission::Evicted(3));
     }
 
-    /// Every fifth newcomer came in one of the moments in which a thousand clients, all known by
-    /// then, had taken what room there was a moment before, and had to try again.
+    /// Newcomers came in moments in which clients that were known to waste sessions had just taken
+    /// what room there was, and had to try again.
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_waits_for_no_waster_that_has_not_been_served() {
         let mut table = SessionTable::new(2, 2);

@@ -60,7 +60,7 @@ pub struct Environment {
     presence: Presence,
     /// How the file was described when it was vouched for last.
     sealed: Mutex<Option<String>>,
-    /// Why the last commit that failed did. Held while there is one.
+    /// Why the last commit that failed did. Locked while one runs.
     failure: Mutex<Option<StoreError>>,
 }
 
