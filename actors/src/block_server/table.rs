@@ -9,8 +9,8 @@
 //!
 //! An address that lost a session which it had put to no use, though it had time to, is a
 //! waster for a while. When the table is full a waster makes way before everybody else, at
-//! once if nobody else can and no reply has been taken whole by it yet, or one is on its way,
-//! and takes the place of another waster only, after a while. So those who hold sessions and come again whenever one ends
+//! once if nobody else can and it has asked for nothing yet, and takes the place of another
+//! waster only, after a while. So those who hold sessions and come again whenever one ends
 //! cost newcomers neither their place nor the server's time.
 
 use crate::recent::Recent;
@@ -79,12 +79,12 @@ impl Activity {
     /// Whether the session has been of no use though it had time to, or takes no more of
     /// what it asked for.
     fn is_wasted(&self, now: Instant) -> bool {
-        self.is_unserved() && self.still(now) >= GRACE
+        self.stage.get() != Stage::Served && self.still(now) >= GRACE
     }
 
-    /// Whether it has yet to take a reply: its first, or the one that is on its way.
-    fn is_unserved(&self) -> bool {
-        self.stage.get() != Stage::Served
+    /// Whether it has yet to ask for anything.
+    fn has_asked_nothing(&self) -> bool {
+        matches!(self.stage.get(), Stage::New | Stage::Greeted)
     }
 
     /// For how long it has stood still.
@@ -168,7 +168,7 @@ impl<T> SessionTable<T> {
         } else {
             self.stillest_waster(|activity| activity.still(now) >= GRACE)
                 .or_else(|| self.least_useful(now, GRACE, |_| true))
-                .or_else(|| self.stillest_waster(Activity::is_unserved))
+                .or_else(|| self.stillest_waster(Activity::has_asked_nothing))
         };
         match victim.and_then(|id| self.evict(id, now)) {
             Some(value) => Admission::Evicted(value),
@@ -391,7 +391,7 @@ mod tests {
     /// Newcomers came in moments in which clients that were known to waste sessions had just taken
     /// what room there was, and had to try again.
     #[tokio::test(start_paused = true)]
-    async fn a_newcomer_waits_for_no_waster_that_has_not_been_served() {
+    async fn a_newcomer_waits_for_no_waster_that_has_asked_for_nothing() {
         let mut table = SessionTable::new(2, 2);
         let now = Instant::now();
         for host in 0..4 {
@@ -403,10 +403,14 @@ mod tests {
             table.remove(session);
             open(&mut table, elsewhere(host), later);
         }
-        progress(&table, 5, later);
-        progress(&table, 5, later);
+        for id in 4..6 {
+            progress(&table, id, later);
+        }
+        table.sessions[&5].activity.sending(later);
         assert_eq!(open(&mut table, elsewhere(8), later), Admission::Evicted(4));
-        // One is served, and nobody holds the other to be a waster.
+        // One has a reply on its way, then taken, and nobody holds the other to be a waster.
+        assert_eq!(open(&mut table, elsewhere(9), later), Admission::Refused);
+        progress(&table, 5, later);
         assert_eq!(open(&mut table, elsewhere(9), later), Admission::Refused);
         let later = later + GRACE;
         assert_eq!(open(&mut table, elsewhere(9), later), Admission::Evicted(5));

@@ -68,7 +68,9 @@ pub enum OutboxError {
         reason: String,
     },
     /// The stored bytes make no sense.
-    #[error("saved payments are damaged: {what}")]
+    #[error(
+        "saved payments are damaged: {what}; move outbox out of the home to go on without them, keys and the chain are kept"
+    )]
     Damaged {
         /// Which record.
         what: String,

@@ -4,7 +4,10 @@
 use super::OutboxError;
 use heed::{RoTxn, RwTxn, WithoutTls};
 use mvb_protocol::chain::StoreError;
-use mvb_storage::environment::{Bucket, Environment, Presence};
+use mvb_storage::{
+    OpenError,
+    environment::{Bucket, Environment, Presence, store_error},
+};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -80,7 +83,8 @@ impl Backend {
                 let transaction = table.environment.write().map_err(table.failed())?;
                 let mut writer = Writer { table, transaction };
                 let result = job(&mut writer)?;
-                writer.transaction.commit().map_err(table.write_failed())?;
+                let committed = table.environment.commit(writer.transaction);
+                committed.map_err(table.failed())?;
                 Ok(result)
             }
             Self::Memory(memory) => {
@@ -103,16 +107,20 @@ pub(super) struct Lmdb {
 
 impl Lmdb {
     fn open(folder: &Path) -> Result<Self, OutboxError> {
-        let failed = |error: &dyn ToString| OutboxError::Io {
+        let failed = |error| told(folder, error);
+        crate::home::create_private(folder).map_err(|error| OutboxError::Io {
             path: folder.to_owned(),
             reason: error.to_string(),
-        };
-        crate::home::create_private(folder).map_err(|error| failed(&error))?;
-        let environment =
-            Environment::open(folder, Presence::Create).map_err(|error| failed(&error))?;
-        let [bucket] = environment
-            .create_tables([PAYMENTS])
-            .map_err(|error| failed(&error))?;
+        })?;
+        let environment = Environment::open(folder, Presence::Create).map_err(|error| {
+            failed(match error {
+                OpenError::Store { error, .. } => error,
+                other => StoreError::Io {
+                    reason: other.to_string(),
+                },
+            })
+        })?;
+        let [bucket] = environment.create_tables([PAYMENTS]).map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
             environment,
@@ -120,22 +128,33 @@ impl Lmdb {
         })
     }
 
-    fn write_failed(&self) -> impl Fn(heed::Error) -> OutboxError + '_ {
-        |error| {
-            let told = error.to_string();
-            let failed = self.failed();
-            match self.environment.write_error(error) {
-                StoreError::Full => failed("no space left on the disk".to_owned()),
-                _ => failed(told),
-            }
-        }
+    /// What the environment's own failures mean here.
+    fn failed(&self) -> impl Fn(StoreError) -> OutboxError + '_ {
+        |error| told(&self.folder, error)
     }
 
-    fn failed<E: ToString>(&self) -> impl Fn(E) -> OutboxError + '_ {
-        |error| OutboxError::Io {
-            path: self.folder.clone(),
-            reason: error.to_string(),
-        }
+    /// What failures to read mean.
+    fn read_failed(&self) -> impl Fn(heed::Error) -> OutboxError + '_ {
+        |error| told(&self.folder, store_error(error))
+    }
+
+    /// What failures to write mean.
+    fn write_failed(&self) -> impl Fn(heed::Error) -> OutboxError + '_ {
+        |error| told(&self.folder, self.environment.write_error(error))
+    }
+}
+
+/// The environment was written for the chain's store, whose errors say what to do about that.
+fn told(folder: &Path, error: StoreError) -> OutboxError {
+    let reason = match error {
+        StoreError::Damaged { what } => return OutboxError::Damaged { what },
+        StoreError::Full => "no space left on the disk".to_owned(),
+        StoreError::Io { reason } => reason,
+        other @ StoreError::Stale { .. } => other.to_string(),
+    };
+    OutboxError::Io {
+        path: folder.to_owned(),
+        reason,
     }
 }
 
@@ -154,11 +173,11 @@ macro_rules! read_lmdb {
         impl ReadTables for $reader<'_> {
             fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, OutboxError> {
                 let found = self.table.bucket.get(&self.transaction, key);
-                Ok(found.map_err(self.table.failed())?.map(<[u8]>::to_vec))
+                Ok(found.map_err(self.table.read_failed())?.map(<[u8]>::to_vec))
             }
 
             fn all(&self, prefix: &[u8]) -> Result<Vec<Entry>, OutboxError> {
-                let failed = self.table.failed();
+                let failed = self.table.read_failed();
                 self.table
                     .bucket
                     .prefix_iter(&self.transaction, prefix)
@@ -171,7 +190,7 @@ macro_rules! read_lmdb {
             }
 
             fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, OutboxError> {
-                let failed = self.table.failed();
+                let failed = self.table.read_failed();
                 self.table
                     .bucket
                     .rev_prefix_iter(&self.transaction, prefix)

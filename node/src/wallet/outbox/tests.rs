@@ -8,7 +8,7 @@ use mvb_protocol::{
     numbers::Timestamp,
     transaction::Payment,
 };
-use std::{collections::BTreeSet, process::Command, thread};
+use std::{collections::BTreeSet, fs, io::Write, process::Command, thread};
 
 /// Names the folder in which the child of a test makes its payments.
 const CHILD: &str = "MVB_TEST_OUTBOX";
@@ -177,6 +177,27 @@ fn two_processes_at_once_reserve_different_sequences() {
         .map(|payment| payment.transaction.sequence.0)
         .collect();
     assert_eq!(sequences, (0..30).collect::<Vec<u64>>());
+}
+
+/// What a damaged chain's store says to do is of no use here, and was said.
+#[test]
+fn a_damaged_file_is_told_as_the_outbox_that_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Outbox::open(folder.path()).unwrap());
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(folder.path().join("data.mdb"));
+    file.unwrap().write_all(&[0xff; 64]).unwrap();
+    let refused = Outbox::open(folder.path()).err().unwrap();
+    assert!(
+        matches!(refused, OutboxError::Damaged { .. }),
+        "{refused:?}"
+    );
+    let told = refused.to_string();
+    assert!(
+        told.contains("move outbox out of the home") && !told.contains("chain store"),
+        "{told}"
+    );
 }
 
 /// Found by the fuzz targets: a damaged record stood for another payment, and after a last
