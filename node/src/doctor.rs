@@ -51,6 +51,8 @@ pub enum Check {
     Lock,
     /// The stored chain.
     Chain,
+    /// What this home has sent.
+    Payments,
     /// The UDP and TCP ports.
     Ports,
     /// Whether broadcasts go out and come back.
@@ -84,6 +86,7 @@ impl Check {
             Self::Keys => "keys",
             Self::Lock => "lock",
             Self::Chain => "chain",
+            Self::Payments => "payments",
             Self::Ports => "ports",
             Self::Broadcast => "broadcast",
             Self::Firewall => "firewall",

@@ -1,12 +1,12 @@
 //! The home: whether it can be used by its owner and by nobody else, the room on its disk,
-//! its keys' files, who holds it, and whether its chain can be read.
+//! its keys' files, who holds it, and whether its chain and its payments can be read.
 
 use super::{Check, Finding, peers::Stamp};
 use crate::{
     config::Config,
     home::{Holder, Home, HomeError},
     resident::Resident,
-    wallet::{KeyStore, key_store::KeyWarning},
+    wallet::{KeyStore, Outbox, OutboxError, key_store::KeyWarning},
 };
 use mvb_protocol::{
     block::Block,
@@ -41,6 +41,7 @@ pub(super) fn examine(config: &Config, resident: &Resident) -> (Vec<Finding>, Op
             });
             let (finding, newest) = chain(&home, config);
             findings.push(finding);
+            findings.push(payments(&home, config));
             stamp = newest;
         }
         Err(HomeError::Missing { path }) => {
@@ -343,6 +344,42 @@ fn damaged(reason: &str) -> Finding {
         "keep a copy of the home; remove chains/ and chain.toml, and sync again with the \
          network's parameters",
     )
+}
+
+fn payments(home: &Home, config: &Config) -> Finding {
+    let folder = home.outbox_folder(config.chain_params().genesis_id());
+    let unsettled = || {
+        Outbox::find(&folder)?
+            .map(|outbox| outbox.unsettled())
+            .transpose()
+    };
+    judge_payments(
+        &folder,
+        unsettled().map(|saved| saved.map(|saved| saved.len())),
+    )
+}
+
+/// `unsettled` is how many payments are not settled yet, where there is an outbox.
+fn judge_payments(folder: &Path, unsettled: Result<Option<usize>, OutboxError>) -> Finding {
+    let error = match unsettled {
+        Ok(None) => return Finding::good(Check::Payments, "none sent yet"),
+        Ok(Some(count)) => {
+            let found = format!("can be read, {count} of them not settled yet");
+            return Finding::good(Check::Payments, found);
+        }
+        Err(error) => error,
+    };
+    let remedy = match error {
+        OutboxError::Io { .. } => {
+            "make it readable and writable for its owner (chmod, chown)".to_owned()
+        }
+        _ => format!(
+            "keep a copy of the home, then move {} out of it; what was not confirmed is no longer \
+             announced then",
+            folder.display()
+        ),
+    };
+    Finding::problem(Check::Payments, error.to_string(), remedy)
 }
 
 /// What an error says, whose words name the remedy too where there is one.

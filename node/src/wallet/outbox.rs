@@ -105,6 +105,14 @@ impl Outbox {
         })
     }
 
+    /// The outbox in a folder, or `None` where none was ever made. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn find(folder: &Path) -> Result<Option<Self>, OutboxError> {
+        Ok(Backend::find(folder)?.map(|backend| Self { backend }))
+    }
+
     /// An outbox that is gone with its process, for tests and simulations.
     pub fn in_memory() -> Self {
         Self {

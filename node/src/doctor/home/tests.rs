@@ -29,7 +29,7 @@ fn a_new_home_is_well() {
         but_the_disk.clone().all(|found| found.level == Level::Good),
         "{findings:?}"
     );
-    assert_eq!((but_the_disk.count(), stamp), (4, None));
+    assert_eq!((but_the_disk.count(), stamp), (5, None));
 }
 
 #[test]
@@ -195,4 +195,36 @@ fn a_chain_is_told_by_its_height_and_a_damaged_or_missing_one_as_that() {
     let missing = found(&config, Check::Chain);
     assert_eq!(missing.level, Level::Problem);
     assert!(missing.found.contains("is missing from this home"));
+}
+
+#[test]
+fn payments_are_looked_at_without_a_change_and_told_where_they_are_damaged() {
+    let (_place, config) = home();
+    let home = Home::open(&config.home).unwrap();
+    let folder = home.outbox_folder(config.chain_params().genesis_id());
+    let finding = found(&config, Check::Payments);
+    assert_eq!(
+        (finding.level, finding.found.as_str()),
+        (Level::Good, "none sent yet")
+    );
+    assert!(!folder.exists());
+
+    drop(Outbox::open(&folder).unwrap());
+    let finding = found(&config, Check::Payments);
+    assert_eq!(finding.level, Level::Good);
+    assert_eq!(finding.found, "can be read, 0 of them not settled yet");
+
+    fs::write(folder.join("data.mdb"), [7; 8192]).unwrap();
+    let finding = found(&config, Check::Payments);
+    assert_eq!(finding.level, Level::Problem);
+    assert!(
+        finding.found.contains("saved payments are damaged"),
+        "{finding:?}"
+    );
+    assert!(
+        finding
+            .remedy
+            .unwrap()
+            .contains(&folder.display().to_string())
+    );
 }

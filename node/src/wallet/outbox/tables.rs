@@ -55,6 +55,11 @@ impl Backend {
         Ok(Self::Lmdb(Lmdb::open(folder)?))
     }
 
+    /// That in a folder, or `None` where nothing was ever saved there.
+    pub(super) fn find(folder: &Path) -> Result<Option<Self>, OutboxError> {
+        Ok(Lmdb::find(folder)?.map(Self::Lmdb))
+    }
+
     pub(super) fn in_memory() -> Self {
         Self::Memory(Mutex::default())
     }
@@ -107,25 +112,35 @@ pub(super) struct Lmdb {
 
 impl Lmdb {
     fn open(folder: &Path) -> Result<Self, OutboxError> {
-        let failed = |error| told(folder, error);
         crate::home::create_private(folder).map_err(|error| OutboxError::Io {
             path: folder.to_owned(),
             reason: error.to_string(),
         })?;
-        let environment = Environment::open(folder, Presence::Create).map_err(|error| {
-            failed(match error {
-                OpenError::Store { error, .. } => error,
-                other => StoreError::Io {
-                    reason: other.to_string(),
-                },
-            })
-        })?;
-        let [bucket] = environment.create_tables([PAYMENTS]).map_err(failed)?;
+        let environment = Environment::open(folder, Presence::Create)
+            .map_err(|error| not_opened(folder, error))?;
+        let [bucket] = environment
+            .create_tables([PAYMENTS])
+            .map_err(|error| told(folder, error))?;
         Ok(Self {
             folder: folder.to_owned(),
             environment,
             bucket,
         })
+    }
+
+    /// The table where it was made before.
+    fn find(folder: &Path) -> Result<Option<Self>, OutboxError> {
+        let environment = match Environment::open(folder, Presence::Require) {
+            Err(OpenError::Missing { .. }) => return Ok(None),
+            opened => opened.map_err(|error| not_opened(folder, error))?,
+        };
+        let tables = environment.tables([PAYMENTS]);
+        let tables = tables.map_err(|error| told(folder, error))?;
+        Ok(tables.map(|[bucket]| Self {
+            folder: folder.to_owned(),
+            environment,
+            bucket,
+        }))
     }
 
     /// What the environment's own failures mean here.
@@ -141,6 +156,17 @@ impl Lmdb {
     /// What failures to write mean.
     fn write_failed(&self) -> impl Fn(heed::Error) -> OutboxError + '_ {
         |error| told(&self.folder, self.environment.write_error(error))
+    }
+}
+
+/// What it means that an environment was not opened.
+fn not_opened(folder: &Path, error: OpenError) -> OutboxError {
+    match error {
+        OpenError::Store { error, .. } => told(folder, error),
+        other => OutboxError::Io {
+            path: folder.to_owned(),
+            reason: other.to_string(),
+        },
     }
 }
 
