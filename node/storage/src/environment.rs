@@ -3,6 +3,7 @@
 //! call of this crate that Rust cannot check is here. What the tables hold is their owner's
 //! business.
 
+mod held;
 mod room;
 mod seal;
 
@@ -62,6 +63,8 @@ pub struct Environment {
     sealed: Mutex<Option<String>>,
     /// Why the last commit that failed did. Locked while one runs.
     failure: Mutex<Option<StoreError>>,
+    /// Tells readers that they need not look at every page.
+    _held: Option<fs::File>,
 }
 
 /// The environments this process has open, by canonical path.
@@ -106,6 +109,10 @@ impl Environment {
             presence,
             sealed: Mutex::default(),
             failure: Mutex::default(),
+            _held: match presence {
+                Presence::Create => held::hold(&canonical),
+                Presence::Require => None,
+            },
         });
         environment.seal();
         environment
@@ -240,8 +247,8 @@ impl Environment {
         }
     }
 
-    /// Notes that the file is as LMDB left it, so that the next to open it for writing need not
-    /// look at all of its pages. Done when it was opened and when it closes; a process that runs
+    /// Notes that the file is as LMDB left it, so that the next to open it need not look at all of
+    /// its pages. Done when it was opened and when it closes; a process that runs
     /// for long repeats it, lest it is killed. Does nothing where it is only read.
     pub fn seal(&self) {
         if self.presence != Presence::Create {
@@ -304,11 +311,14 @@ fn prepare(folder: &Path, presence: Presence) -> Result<(), OpenError> {
             .open(folder.join(DATA_FILE))
             .and_then(|file| file.set_len(0))
             .map_err(|error| failed(store_error(error.into()))),
-        (Found::Data, Presence::Require) => look(folder, Depth::Header).map_err(failed),
-        (Found::Data, Presence::Create) if seal::is_intact(folder) => {
-            look(folder, Depth::Header).map_err(failed)
+        (Found::Data, _) => {
+            let beside = presence == Presence::Require && held::is_held(folder);
+            let depth = match beside || seal::is_intact(folder) {
+                true => Depth::Header,
+                false => Depth::Pages,
+            };
+            look(folder, depth).map_err(failed)
         }
-        (Found::Data, Presence::Create) => look(folder, Depth::Pages).map_err(failed),
     }
 }
 

@@ -3,7 +3,8 @@
 //! LMDB trusts its file: it has no checksums, a page beyond the end of a file that was cut
 //! is a SIGBUS, and a page number that became garbage is a wild pointer. So what it would
 //! follow is followed here first, within bounds: the two meta pages and the file's length
-//! at every open, every reachable page before a store is written and when it is verified.
+//! at every open, and every reachable page unless somebody is known to have looked at them, and
+//! when a store is verified.
 //! Nothing is ever repaired.
 
 mod page;

@@ -1,6 +1,6 @@
 //! A note beside an LMDB file of how the file system describes it: which file, how long, last
 //! changed when. LMDB's own pages are sound whenever nothing but LMDB has written them, so a
-//! file that is still as it was noted need not be looked at page by page before it is written.
+//! file that is still as it was noted need not be looked at page by page before it is opened.
 //! Whatever else happened to it, a copy, a cut, a byte set by some other program, a crash after
 //! the note, shows as another description, and then every page is looked at.
 

@@ -45,6 +45,7 @@ fn a_full_map_is_told_as_full_and_changes_nothing() {
         presence: Presence::Create,
         sealed: Mutex::default(),
         failure: Mutex::default(),
+        _held: None,
     };
     let [table] = environment.create_tables(["t"]).unwrap();
     let mut transaction = environment.write().unwrap();
@@ -164,4 +165,51 @@ fn whoever_only_reads_vouches_for_nothing() {
     fs::remove_file(folder.path().join("data.seal")).ok();
     drop(Environment::open(folder.path(), Presence::Require).unwrap());
     assert!(!seal::is_intact(folder.path()));
+}
+
+/// `mvb wallet list-addresses` and `mvb chain verify` died of SIGBUS on a damaged store.
+#[test]
+fn a_reader_looks_at_every_page_unless_a_writer_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let read = || Environment::open(path, Presence::Require).map(drop);
+    let environment = Environment::open(path, Presence::Create).unwrap();
+    let [table] = environment.create_tables(["t"]).unwrap();
+    let mut transaction = environment.write().unwrap();
+    table.put(&mut transaction, b"key", b"value").unwrap();
+    environment.commit(transaction).unwrap();
+    drop(environment);
+    assert_eq!(read(), Ok(()));
+    // The list of tables lies in the last page that was written.
+    let file = path.join(DATA_FILE);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[2 * 4_096..]
+        .chunks_mut(4_096)
+        .for_each(|page| page[12..16].fill(0));
+    fs::write(&file, bytes).unwrap();
+    assert!(read().unwrap_err().to_string().contains("garbage"));
+    // Another process that has looked and may be writing.
+    let held = held::hold(path);
+    assert_eq!(read(), Ok(()));
+    drop(held);
+    assert!(read().is_err());
+}
+
+#[test]
+fn whoever_asks_takes_nobody_for_a_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    assert!(!held::is_held(path));
+    let holders = [held::hold(path), held::hold(path)];
+    assert!(holders.iter().all(Option::is_some));
+    let asked = |held: bool| {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(move || (0..200).for_each(|_| assert_eq!(held::is_held(path), held)));
+            }
+        });
+    };
+    asked(true);
+    drop(holders);
+    asked(false);
 }

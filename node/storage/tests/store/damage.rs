@@ -99,6 +99,29 @@ fn a_file_that_was_cut_is_refused() {
     }
 }
 
+/// Found by the fuzz targets: who only read looked at no page but the first two, and LMDB then
+/// followed a page that says it has two thousand million entries.
+#[test]
+fn a_page_that_lost_its_head_is_refused_by_readers_too() {
+    let (bytes, _) = bytes_of_a_store();
+    let mut refused = 0;
+    for page in 2..bytes.len() / PAGE {
+        let folder = tempfile::tempdir().unwrap();
+        let mut damaged = bytes.clone();
+        damaged[page * PAGE + 12..page * PAGE + 14].fill(0);
+        fs::write(folder.path().join("data.mdb"), damaged).unwrap();
+        let stored = stored_params(folder.path()).map(drop);
+        let opened = LmdbStore::open_existing(folder.path(), &params()).map(|store| verify(&store));
+        assert_eq!(stored.is_ok(), opened.is_ok(), "page {page}");
+        // One that is free, or within a large value, leads LMDB nowhere.
+        if let Err(error) = opened {
+            assert!(is_damage(&error), "page {page}: {error}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
 #[test]
 fn a_file_that_is_not_lmdbs_is_refused() {
     for bytes in [
