@@ -6,38 +6,38 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
+    thread,
 };
 
 /// The file inside an environment's folder that is locked. Nothing is in it.
 const HELD_FILE: &str = "data.held";
 
-/// How often somebody who is asked about is asked about again.
+/// How often the lock is tried for: somebody who only asks has it for a moment.
 const ATTEMPTS: usize = 64;
 
-/// Tells others that this process has looked at the file, until the lock is dropped. Without it
-/// they look themselves.
+/// Tells others that this process has looked at the file, until what is returned is dropped.
+/// `None` where another process tells so already, or where locks are of no use: then readers look
+/// themselves.
 pub(super) fn hold(folder: &Path) -> Option<File> {
-    let path = folder.join(HELD_FILE);
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
-        .open(path);
-    // Several processes may write, in turns. One that asks has the lock for a moment.
-    let locked = file.and_then(|file| file.lock_shared().map(|()| file));
-    locked
-        .inspect_err(|error| tracing::debug!(%error, "cannot lock {HELD_FILE}"))
-        .ok()
+        .open(folder.join(HELD_FILE))
+        .inspect_err(|error| tracing::debug!(%error, "cannot open {HELD_FILE}"))
+        .ok()?;
+    for _ in 0..ATTEMPTS {
+        if file.try_lock().is_ok() {
+            return Some(file);
+        }
+        thread::yield_now();
+    }
+    None
 }
 
-/// Whether some process has looked at the file and keeps it open.
+/// Whether some process has looked at the file and keeps it open. Those who ask share the lock,
+/// so that none takes another for a holder.
 pub(super) fn is_held(folder: &Path) -> bool {
-    let Ok(file) = File::open(folder.join(HELD_FILE)) else {
-        return false;
-    };
-    // Who else asks has the lock for a moment, too; that is waited for.
-    (0..ATTEMPTS).all(|_| {
-        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
-            && file.lock_shared().and_then(|()| file.unlock()).is_ok()
-    })
+    let file = File::open(folder.join(HELD_FILE));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
