@@ -1,12 +1,11 @@
 //! Who has looked at an LMDB file and keeps it open to write it. A reader beside such a process
-//! need not look at every page, which on a long chain takes seconds; one that is alone must,
+//! need not look at every page, which takes the longer the longer the chain is; one alone must,
 //! unless the file's note vouches for it. An advisory lock of the operating system says which:
 //! it ends with its process, however that ends.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
-    thread,
 };
 
 /// The file inside an environment's folder that is locked. Nothing is in it.
@@ -30,7 +29,11 @@ pub(super) fn hold(folder: &Path) -> Option<File> {
         if file.try_lock().is_ok() {
             return Some(file);
         }
-        thread::yield_now();
+        // Waiting for another holder would cost each command beside a miner its share of the
+        // processor; who only asks is soon done.
+        if is_locked(&file) || file.unlock().is_err() {
+            return None;
+        }
     }
     None
 }
@@ -38,6 +41,10 @@ pub(super) fn hold(folder: &Path) -> Option<File> {
 /// Whether some process has looked at the file and keeps it open. Those who ask share the lock,
 /// so that none takes another for a holder.
 pub(super) fn is_held(folder: &Path) -> bool {
-    let file = File::open(folder.join(HELD_FILE));
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(folder.join(HELD_FILE)).is_ok_and(|file| is_locked(&file))
+}
+
+/// Whether another has the lock for itself; if not, it is shared now.
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
